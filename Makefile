@@ -1,0 +1,104 @@
+# One entry point for people and for machines: .ci/run calls the same targets.
+# Every target sets itself up. Stamps in .venv remember what is installed, so a second run starts at once.
+# PYTHON=python3.12 make …   another interpreter       make test ARGS="-k late"   arguments for what is run
+
+FITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do $$name $(FITS) && echo $$name && break; done)
+ARGS ?=
+
+VENV = .venv
+PY = $(VENV)/bin/python
+# --only-binary: a source package would fetch what it is built with, and no hash stands for that.
+PIP = $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+PINNED = $(PIP) --require-hashes --only-binary :all:
+# --fork-strategy fewest: one NumPy for all Pythons, or the same rule might round differently on two of them.
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+# What tests use beside Python: package and command have the same name.
+DEBIAN = chromium
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+# Two pips in one environment would tread on each other.
+.NOTPARALLEL:
+.PHONY: help install demo test check bench torture pins clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(VENV)/.app ## .venv/bin/tsunagu and what it runs on
+	@echo "installed: $(VENV)/bin/tsunagu"
+
+demo: $(VENV)/.app ## a recorded flood in Fukui, told again; needs no server
+	@$(VENV)/bin/tsunagu demo $(ARGS)
+
+test: $(VENV)/.app $(VENV)/.test ## all tests and all documented examples; CI=true: a skip is a failure
+	@for name in $(DEBIAN); do \
+		command -v $$name >/dev/null && continue; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing the Debian package $$name (a test drives it)"; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$name; } >/dev/null \
+				|| echo "could not install $$name: tests that need it are skipped by name"; \
+		else \
+			echo "$$name is not here and may not be installed: tests that need it are skipped by name"; \
+		fi; \
+	done
+	@$(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.check ## lint, format and types
+	@status=0; \
+	$(VENV)/bin/ruff check --quiet . || status=1; \
+	$(VENV)/bin/ruff format --quiet --check . || status=1; \
+	$(VENV)/bin/mypy || status=1; \
+	if [ $$status = 0 ]; then echo "check: good"; else echo "check: NOT good ($(VENV)/bin/ruff format . and $(VENV)/bin/ruff check --fix . mend some)"; fi; \
+	exit $$status
+
+bench: $(VENV)/.app ## how many records a second, and how long until a fact is said
+	@$(VENV)/bin/tsunagu bench $(ARGS)
+
+torture: $(VENV)/.app $(VENV)/.test ## the contract of every linkage under 10,000 arrival scripts
+	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} $(PY) -m pytest tests/contract $(ARGS)
+
+pins: $(VENV)/.check ## renew requirements/*.txt to the newest that pyproject.toml allows
+	@# Each file holds only its own packages and names the files it stands on; -c keeps shared ones the same.
+	@set -e; head="# Made by \`make pins\` from pyproject.toml: hashes for every platform, no place to fetch from."; \
+	echo "build";  { echo "$$head"; $(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(COMPILE) -; } > $(VENV)/build.txt; \
+	echo "demo";   { echo "$$head"; $(COMPILE) pyproject.toml; } > $(VENV)/demo.txt; \
+	echo "test";   { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group test -c $(VENV)/demo.txt; } > $(VENV)/test.txt; \
+	echo "check";  { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group check -c $(VENV)/demo.txt -c $(VENV)/test.txt; } > $(VENV)/check.txt; \
+	mkdir -p requirements; \
+	for name in build demo test check; do mv $(VENV)/$$name.txt requirements/; done
+
+clean: ## remove all that the other targets made
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@set -e; python="$(PYTHON)"; \
+	[ -n "$$python" ] && "$$python" $(FITS) || { \
+		echo "PYTHON must be 3.11, 3.12 or 3.13 (got '$$python'): install python3.11 with its venv module, or say PYTHON=…"; exit 1; }; \
+	echo "making $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV); \
+	touch $@
+
+$(VENV)/.demo: requirements/build.txt requirements/demo.txt $(VENV)/.made
+	@echo "installing what tsunagu runs on"
+	@$(PINNED) -r requirements/build.txt -r requirements/demo.txt
+	@touch $@
+
+# Editable: the clone is the installation. Made again when a room of the house appears, since rooms are listed by name.
+$(VENV)/.app: pyproject.toml $(VENV)/.demo $(wildcard pipelines/__init__.py schemas/__init__.py connectors/__init__.py jobs/__init__.py)
+	@echo "installing tsunagu itself"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.demo
+	@echo "installing what tests need"
+	@$(PINNED) -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.check: requirements/check.txt $(VENV)/.demo
+	@echo "installing what checks need"
+	@$(PINNED) -r requirements/check.txt
+	@touch $@

@@ -1,0 +1,339 @@
+"""Derive: what follows for a key along event time from its recent past.
+
+Event time goes in slots. A rule *weighs* every slot (what do the readings up to here say? no memory), *judges* it (may
+an episode begin or end here? looking back over weighed slots), and *tells* of the episodes in words and numbers. The
+fold below carries the episodes from slot to slot: begun, ended, or fallen away. It folds again from the earliest
+slot that was touched, and needs of what it said before only which episodes stood open at the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past
+from pipelines.linkage.grid import NEVER, Grid, Key, milliseconds
+from pipelines.linkage.reference import Reference
+from pipelines.linkage.sliding import Array, Sliding
+
+if TYPE_CHECKING:
+    from schemas.feeds import Feed
+
+__all__ = ["NONE", "Episode", "Rule", "Verdict"]
+
+NONE = NEVER
+"""In arrays of onsets: no episode."""
+
+Tables = Mapping[str, Mapping[Key, Mapping[str, Any]]]
+"""Name of a reference input → key → the record that holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """For slots × rows × subjects: may an episode begin, may it end, is there nothing to speak of."""
+
+    opens: Array
+    closes: Array
+    void: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One episode of one subject of one key. ``slot`` is the one whose weights are told, ``ended_ms`` null while it stands."""
+
+    row: int
+    subject: int
+    id: str
+    onset_ms: int
+    ended_ms: int | None
+    slot: int
+
+
+class Rule(Protocol):
+    """What a derive linkage asks of its rule. All methods are pure."""
+
+    name: str
+    version: str
+    subjects: tuple[str, ...]
+    """What an episode can be about, for each key."""
+    least: tuple[timedelta, ...]
+    """How long an episode of each subject lasts at least."""
+    lookback: timedelta
+    """How far back ``judge`` looks over weighed slots."""
+    renewal: timedelta
+    """How often what is told of an open episode is renewed at least; divides the day."""
+    bridge: timedelta
+    """Values that lie further apart than this are not interpolated."""
+    weights: Mapping[str, tuple[Any, Any, tuple[int, ...]]]
+    """Arrays that ``weigh`` gives: name → (dtype, fill where nothing is known, trailing shape)."""
+
+    def ground(self, keys: Sequence[Key], tables: Tables, every_ms: int) -> Any:
+        """All that the reference records in force say, in the order of the rows."""
+
+    def weigh(self, ground: Any, past: Grid, slots: range) -> Mapping[str, Array]:
+        """What the records up to each slot say, without memory: arrays (slots, rows, …)."""
+
+    def judge(self, ground: Any, past: Grid, weighed: Sliding, slots: range) -> Verdict:
+        """Whether episodes may begin or end in each slot."""
+
+    def content(self, ground: Any, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
+        """A number for each open episode that changes exactly when what is told of it changes."""
+
+    def wake(self, ground: Any, past: Grid, slot: int) -> int:
+        """The next slot in which silence alone changes something."""
+
+    def tell(self, grounds: Callable[[int], Any], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
+        """The value of each episode, as fields of the feed that the linkage says."""
+
+
+class DeriveFold:
+    """A derive linkage at work over the keys of one partition."""
+
+    def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], *, settles_ms: int) -> None:
+        self._rule, self._says = linkage.rule, feeds[linkage.says]
+        ((self._past_name, declared),) = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
+        self.past = Grid(feeds[declared.feed], value=declared.value, every=declared.every, bridge=self._rule.bridge)
+        self._past_feed, self._past_time, self._every_ms = declared.feed, feeds[declared.feed].time, self.past.every_ms
+        self._references = {name: Reference(feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, AsOf)}
+        self._by_feed = {linkage.given[name].feed: name for name in self._references}
+        self._for_each = self._by_feed[linkage.for_each]
+        self._reach, self._settles = declared.reach // declared.every, -(-settles_ms // self._every_ms)
+        self._lookback = max(self._rule.lookback, self._rule.renewal) // declared.every
+        self._renewal = self._rule.renewal // declared.every
+        self._least_ms = np.array([milliseconds(each) for each in self._rule.least])
+        tail = (len(self._rule.subjects),)
+        self._weighed = Sliding(self._rule.weights)
+        self._state = Sliding(
+            {name: (np.int64, NONE, tail) for name in ("onset", "ended", "run", "code")},
+        )
+        self._grounds: dict[tuple[int, int], Any] = {}
+        self._begin: int | None = None
+        self._touched: int | None = None
+        self._newest: int | None = None
+        self._wake = NEVER
+
+    def hear(self, feed: str, batch: pl.DataFrame) -> None:
+        """Takes in records that are neither late nor unreadable."""
+        if feed == CLOCK:
+            self._begins(batch["at"])
+        elif feed == self._past_feed:
+            self._begins(batch[self._past_time])
+            self._touch(self.past.add(batch))
+        else:
+            changed = self._references[self._by_feed[feed]].add(batch)
+            if changed is not None:
+                self._grounds.clear()
+                self._touch(self.past.slot_of(changed))
+
+    def due(self, tick_ms: int) -> bool:
+        """Whether anything can have changed since the last evaluation."""
+        return self._touched is not None or self._newest is None or self.past.slot_of(tick_ms) >= self._wake
+
+    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[pl.DataFrame, Sequence[str]]:
+        """What should be said of the subjects in scope, and these subjects.
+
+        Args:
+            line_ms: the line; ``NEVER`` where nothing is settled.
+            tick_ms: the last tick; ``NEVER`` where there was none.
+            opened: gives subject → onset (ms) of the facts that stood open at the line; read at a start only.
+        """
+        if self._begin is None:
+            return self._facts([]), []
+        first = max(self.past.slot_of(line_ms), self._begin) if line_ms > NEVER else self._begin
+        newest = max(self.past.slot_of(tick_ms), self._newest or NEVER, self.past.slots.stop - 1 if len(self.past.slots) else NEVER)
+        self.past.know(self._references[self._for_each].keys())
+        if self._newest is None:
+            start = first
+            self._resume(first, newest, opened())
+        else:
+            start = max(first, min(self._newest + 1, newest + 1 if self._touched is None else self._touched))
+            self.past.extend(start, newest + 1)
+        before = self._glance(start, newest)
+        self._weigh(start, newest + 1)
+        self._fold(start, newest + 1)
+        scope = self._changed(before, start, newest)
+        self._newest, self._touched = newest, None
+        self._wake = self._next_wake(newest)
+        return self._told(scope, first, newest)
+
+    def settle(self, line_ms: int) -> None:
+        """Forgets what lies further back of the line than it reaches."""
+        if line_ms == NEVER or self._newest is None:
+            return
+        line = self.past.slot_of(line_ms)
+        self.past.forget(line - self._reach)
+        self._weighed.forget(line - self._lookback)
+        self._state.forget(line - 1 - self._renewal)
+
+    def held(self) -> Mapping[str, int]:
+        """How many records of each input are held."""
+        return {self._past_name: self.past.held()} | {name: each.held() for name, each in self._references.items()}
+
+    # -- the slots ---------------------------------------------------------------------------------------------
+
+    def _touch(self, slot: int | None) -> None:
+        if slot is not None:
+            self._touched = slot if self._touched is None else min(self._touched, slot)
+
+    def _begins(self, times: pl.Series) -> None:
+        """The first slot in which anything was heard, a tick or a record."""
+        slot = int(self.past.slot_of(times.to_physical().min()))
+        self._begin = slot if self._begin is None else min(self._begin, slot)
+
+    def _resume(self, first: int, newest: int, opened: Mapping[str, int]) -> None:
+        """A start: takes up the episodes that stood open at the line, and weighs the settled slots that still matter."""
+        settled = range(max(first - self._lookback, self._begin or first), first)
+        self.past.extend(min(settled.start, first), newest + 1)
+        self._weigh(settled.start, first)
+        self._state.extend(min(settled.start, first - self._renewal) - 1, first)
+        at = {self._subject(row, each): (row, each) for row in range(len(self.past.keys)) for each in range(len(self._rule.subjects))}
+        for subject in opened.keys() & at.keys():
+            begun = np.arange(self._state.first, first) * self._every_ms >= opened[subject]
+            self._state["onset"][begun, *at[subject]] = opened[subject]
+        for slots in self._segments(max(settled.start, first - self._renewal), first):
+            for slot in slots:
+                self._run(self._ground(slots.start), slot)
+
+    def _widen(self) -> None:
+        self._state.widen(len(self.past.keys))
+        self._weighed.widen(len(self.past.keys))
+
+    def _ground(self, slot: int) -> Any:
+        """What the references say at the end of a slot."""
+        at_ms = slot * self._every_ms
+        changed = max(each.changed_by(at_ms) for each in self._references.values())
+        key = (changed, len(self.past.keys))
+        if key not in self._grounds:
+            if len(self._grounds) > 16:
+                self._grounds.clear()
+            tables = {name: each.table(at_ms) for name, each in self._references.items()}
+            self._grounds[key] = self._rule.ground(self.past.keys, tables, self._every_ms)
+        return self._grounds[key]
+
+    def _segments(self, start: int, stop: int) -> list[range]:
+        """The slots start … stop − 1 cut where a reference record begins or ends to hold."""
+        edges = [start, *self._cuts(start, stop - 1), stop]
+        return [range(a, b) for a, b in pairwise(edges) if a < b]
+
+    def _cuts(self, after: int, until: int) -> list[int]:
+        """Slots in (after, until] from which a reference says something else."""
+        a, b = after * self._every_ms, until * self._every_ms
+        return sorted({self.past.slot_of(each) for reference in self._references.values() for each in reference.changes(a, b)})
+
+    def _weigh(self, start: int, stop: int) -> None:
+        self._widen()
+        self._weighed.extend(start, stop)
+        for slots in self._segments(start, stop):
+            for name, values in self._rule.weigh(self._ground(slots.start), self.past, slots).items():
+                self._weighed.window(name, slots.start, slots.stop)[...] = values
+
+    # -- the episodes ------------------------------------------------------------------------------------------
+
+    def _fold(self, start: int, stop: int) -> None:
+        """Carries the episodes through slots start … stop − 1."""
+        self._state.extend(start - 1, stop)
+        for slots in self._segments(start, stop):
+            ground = self._ground(slots.start)
+            verdict = self._rule.judge(ground, self.past, self._weighed, slots)
+            for i, slot in enumerate(slots):
+                self._step(ground, slot, verdict.opens[i], verdict.closes[i], verdict.void[i])
+
+    def _step(self, ground: Any, slot: int, opens: Array, closes: Array, void: Array) -> None:
+        onset = np.where(void, NONE, self._state.window("onset", slot - 1, slot)[0])
+        is_open = onset != NONE
+        end_ms = slot * self._every_ms
+        closing = is_open & closes & (end_ms - onset >= self._least_ms)
+        self._state.window("ended", slot, slot + 1)[0] = np.where(closing, onset, NONE)
+        opening = ~is_open & opens & ~void
+        onset = np.where(closing, NONE, np.where(opening, end_ms, onset))
+        self._state.window("onset", slot, slot + 1)[0] = onset
+        self._run(ground, slot)
+
+    def _run(self, ground: Any, slot: int) -> None:
+        """Since which slot an open episode has been told in the same words."""
+        onset = self._state.window("onset", slot, slot + 1)[0]
+        run = self._state.window("run", slot, slot + 1)[0]
+        code = self._state.window("code", slot, slot + 1)[0]
+        run[...] = code[...] = NONE
+        row, subject = np.nonzero(onset != NONE)
+        if not row.size:
+            return
+        content = self._rule.content(ground, self._weighed, slot, row, subject)
+        code[row, subject] = content
+        goes_on = (
+            (self._state.window("onset", slot - 1, slot)[0][row, subject] == onset[row, subject])
+            & (self._state.window("code", slot - 1, slot)[0][row, subject] == content)
+            & (slot % self._renewal != 0)
+        )
+        run[row, subject] = np.where(goes_on, self._state.window("run", slot - 1, slot)[0][row, subject], slot)
+
+    # -- what is said of them ----------------------------------------------------------------------------------
+
+    def _glance(self, start: int, newest: int) -> tuple[Array, Array, Array] | None:
+        """How the episodes stood before this evaluation."""
+        if self._newest is None:
+            return None
+        self._widen()
+        at = self._newest
+        ended = (self._state.window("ended", start, max(at, newest) + 1) != NONE).any(axis=0)
+        onset, run = (self._state.window(name, at, at + 1)[0].copy() for name in ("onset", "run"))
+        return ended, onset, run
+
+    def _changed(self, before: tuple[Array, Array, Array] | None, start: int, newest: int) -> Array:
+        """Rows × subjects of which something may be said that was not."""
+        onset, run = (self._state.window(name, newest, newest + 1)[0] for name in ("onset", "run"))
+        if before is None:
+            return np.ones(onset.shape, bool)
+        ended, old_onset, old_run = before
+        now_ended = (self._state.window("ended", start, newest + 1) != NONE).any(axis=0)
+        is_open = onset != NONE
+        changed: Array = ended | now_ended | (onset != old_onset) | (is_open & ((run != old_run) | (run >= start)))
+        return changed
+
+    def _told(self, scope: Array, first: int, newest: int) -> tuple[pl.DataFrame, Sequence[str]]:
+        episodes = []
+        ended = self._state.window("ended", first, newest + 1)
+        for at, row, subject in np.argwhere((ended != NONE) & scope).tolist():
+            slot = first + at
+            episodes.append(self._episode(row, subject, int(ended[at, row, subject]), slot, slot * self._every_ms))
+        onset, run = (self._state.window(name, newest, newest + 1)[0] for name in ("onset", "run"))
+        for row, subject in np.argwhere((onset != NONE) & scope).tolist():
+            episodes.append(self._episode(row, subject, int(onset[row, subject]), int(run[row, subject]), None))
+        subjects = [self._subject(row, subject) for row, subject in np.argwhere(scope).tolist()]
+        return self._facts(episodes), subjects
+
+    def _facts(self, episodes: Sequence[Episode]) -> pl.DataFrame:
+        values = self._rule.tell(self._ground, self.past, self._weighed, episodes) if episodes else []
+        rows = [
+            value | {"id": each.id, "subject": each.id.rpartition("/")[0], "onset_ms": each.onset_ms, "ended_ms": each.ended_ms}
+            for each, value in zip(episodes, values, strict=True)
+        ]
+        told = {name: dtype for name, dtype in self._says.columns.items() if name not in self._says.envelope}
+        return pl.DataFrame(rows, schema={**told, "subject": pl.String, "onset_ms": pl.Int64, "ended_ms": pl.Int64})
+
+    def _episode(self, row: int, subject: int, onset_ms: int, slot: int, ended_ms: int | None) -> Episode:
+        stamp = np.datetime64(onset_ms, "ms").astype("datetime64[m]").item().strftime("%Y%m%dT%H%MZ")
+        return Episode(
+            row=row, subject=subject, id=f"{self._subject(row, subject)}/{stamp}", onset_ms=onset_ms, ended_ms=ended_ms, slot=slot
+        )
+
+    def _subject(self, row: int, subject: int) -> str:
+        return "/".join((*self.past.keys[row], self._rule.subjects[subject]))
+
+    def _next_wake(self, newest: int) -> int:
+        """The next slot that must be folded though no record arrives; never so late that the line could pass it."""
+        if self._due_now(newest):
+            return newest + 1
+        latest = newest + max(self._settles - 1, 1)
+        return min([latest, self._rule.wake(self._ground(newest), self.past, newest), *self._cuts(newest, latest)])
+
+    def _due_now(self, newest: int) -> bool:
+        """Whether an episode stands that time alone may end or renew."""
+        timed = self._least_ms > 0
+        return bool((self._state.window("onset", newest, newest + 1)[0][:, timed] != NONE).any())

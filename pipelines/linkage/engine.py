@@ -1,0 +1,197 @@
+"""One engine for all verbs: read, compute, say, then move the line and forget.
+
+The state of a linkage is the recent past of its inputs plus what it has already said. A runtime hands over batches
+in order of arrival and how far each input has been read, and takes away what is said; marks, commits and
+transactions are its own business. A start is reading again: ``recall`` what was said and what arrived since
+*line − reach*, then step on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import polars as pl
+
+from pipelines.linkage.declaration import CLOCK, AsOf, Derive
+from pipelines.linkage.derive import DeriveFold
+from pipelines.linkage.edge import judge
+from pipelines.linkage.grid import NEVER, milliseconds
+from pipelines.linkage.said import WITHDRAWN, Said
+
+if TYPE_CHECKING:
+    from schemas.feeds import Feed
+
+__all__ = ["Engine", "Fold", "Spoken", "Start"]
+
+AHEAD = timedelta(minutes=10)
+"""How far the time of an observed record may lie after its arrival: clocks differ."""
+
+Batch = Mapping[str, pl.DataFrame]
+
+
+class Fold(Protocol):
+    """A verb at work: the past that it needs and a fast way to what should be said."""
+
+    def hear(self, feed: str, batch: pl.DataFrame) -> None:
+        """Takes in records that are neither late nor unreadable."""
+
+    def due(self, tick_ms: int) -> bool:
+        """Whether anything can have changed since the last evaluation."""
+
+    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[pl.DataFrame, Sequence[str]]:
+        """What should be said of the subjects in scope, and these subjects."""
+
+    def settle(self, line_ms: int) -> None:
+        """Forgets what lies further back of the line than it reaches."""
+
+    def held(self) -> Mapping[str, int]:
+        """How many records of each input are held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What one step gives: facts to say in the feed's columns, and frames of ``late.v1`` and ``dead.v1``."""
+
+    facts: pl.DataFrame | None
+    late: pl.DataFrame | None
+    dead: pl.DataFrame | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """From where an engine goes on: the line of the last commit, and the newest revision of each fact said."""
+
+    line: datetime
+    said: pl.DataFrame
+
+
+@dataclass(slots=True)
+class Basis:
+    """How far each input was read, and the newest arrival in it."""
+
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    arrived_ms: int = NEVER
+
+    def read(self, feed: str, batch: pl.DataFrame) -> None:
+        """Moves on by a batch; never back."""
+        if not batch.height:
+            return
+        self.arrived_ms = max(self.arrived_ms, batch["arrived"].to_physical().max() or NEVER)  # type: ignore[type-var, arg-type]
+        if batch["partition"].n_unique() == 1:
+            newest = {int(batch["partition"][0]): batch["offset"].max()}
+        else:
+            newest = dict(batch.group_by("partition").agg(pl.col("offset").max()).iter_rows())
+        for partition, offset in newest.items():
+            self.offsets[feed, partition] = max(self.offsets.get((feed, partition), -1), offset)  # type: ignore[type-var]
+
+    def positions(self) -> list[dict[str, Any]]:
+        """Feed, partition and offset of the newest record read, in a fixed order."""
+        return [{"feed": feed, "partition": partition, "offset": offset} for (feed, partition), offset in sorted(self.offsets.items())]
+
+
+class Engine:
+    """Runs one linkage over the keys of one partition.
+
+    Args:
+        linkage: the declaration.
+        feeds: every feed that it names, by name.
+        start: from where to go on; None: from the beginning of time.
+    """
+
+    def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], start: Start | None = None) -> None:
+        self._linkage, self._feeds = linkage, feeds
+        self._says = feeds[linkage.says]
+        self._observed = {name: True for name in linkage.feeds} | {
+            each.feed: False for each in linkage.given.values() if isinstance(each, AsOf)
+        }
+        self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
+        self._fold: Fold = DeriveFold(linkage, feeds, settles_ms=self._patience_ms)
+        self._said, self._basis = Said(), Basis()
+        self._tick_ms, self.line_ms = NEVER, NEVER
+        if start is not None:
+            self.line_ms = start.line.timestamp().__trunc__() * 1000
+            self._said.recall(_supported(self._says, start.said))
+            self._said.forget(self.line_ms)
+
+    def recall(self, batch: Batch) -> None:
+        """Takes in what arrived earlier, and says nothing."""
+        for name, judged in self._judged(batch).items():
+            self._hear(name, judged.good)
+
+    def step(self, batch: Batch, unread: Mapping[str, datetime] | None = None) -> Spoken:
+        """Reads a batch, says what follows, then moves the line and forgets what lies behind it.
+
+        Args:
+            batch: feed name → records in order of arrival.
+            unread: feed name → arrival of the next record that is known and not read; it holds the line back.
+
+        Returns:
+            Facts to say, and what was late or unreadable.
+        """
+        judged = self._judged(batch)
+        for name, each in judged.items():
+            self._hear(name, each.good)
+        facts = self._speak() if self._fold.due(self._tick_ms) else None
+        if facts is not None:
+            self._move_line(unread or {})
+        return Spoken(
+            facts=facts if facts is not None and facts.height else None,
+            late=_together([each.late for each in judged.values()]),
+            dead=_together([each.dead for each in judged.values()]),
+        )
+
+    def held(self) -> Mapping[str, int]:
+        """How many records of each input, and how many facts, are held."""
+        return {**self._fold.held(), self._linkage.says: len(self._said)}
+
+    def _judged(self, batch: Batch) -> dict[str, Any]:
+        out = {}
+        for name, frame in batch.items():
+            self._basis.read(name, frame)
+            out[name] = judge(self._feeds[name], frame, observed=self._observed[name], ahead_ms=milliseconds(AHEAD))
+        return out
+
+    def _hear(self, name: str, frame: pl.DataFrame) -> None:
+        if name == CLOCK:
+            self._tick_ms = max(self._tick_ms, frame["at"].to_physical().max() or NEVER)  # type: ignore[type-var, arg-type]
+        elif frame.height:
+            self._fold.hear(name, frame)
+
+    def _speak(self) -> pl.DataFrame:
+        should, scope = self._fold.evaluate(self.line_ms, self._tick_ms, lambda: self._said.opened(self.line_ms))
+        rows = self._said.difference(should, scope, line_ms=self.line_ms, until_ms=self._basis.arrived_ms + milliseconds(2 * AHEAD))
+        envelope = {"basis": self._basis.positions(), "said_at": self._basis.arrived_ms}
+        return _facts(self._says, [row | envelope for row in rows])
+
+    def _move_line(self, unread: Mapping[str, datetime]) -> None:
+        until = min([self._tick_ms, *(int(each.timestamp() * 1000) for each in unread.values())])
+        self.line_ms = max(self.line_ms, until - self._patience_ms if until > NEVER else NEVER)
+        self._fold.settle(self.line_ms)
+        self._said.forget(self.line_ms)
+
+
+def _facts(feed: Feed, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows with times in milliseconds as a frame in the feed's columns."""
+    return pl.DataFrame(rows, schema={name: pl.Int64() if name == "said_at" else dtype for name, dtype in feed.columns.items()}).cast(
+        {"said_at": feed.columns["said_at"]}
+    )
+
+
+def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:
+    """Facts as they were said, with what the engine needs to hold them: subject, onset, end."""
+    ended = pl.when(pl.col("state") == WITHDRAWN).then(pl.col("said_at") + 2 * AHEAD).otherwise(pl.col("ended_at"))
+    return said.select(
+        *(name for name in feed.columns if name not in feed.envelope),
+        "revision",
+        pl.col("id").str.replace(r"/[^/]*$", "").alias("subject"),
+        pl.col("onset").to_physical().alias("onset_ms"),
+        ended.to_physical().alias("ended_ms"),
+    )
+
+
+def _together(frames: list[pl.DataFrame | None]) -> pl.DataFrame | None:
+    there = [frame for frame in frames if frame is not None]
+    return pl.concat(there) if there else None

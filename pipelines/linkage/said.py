@@ -1,0 +1,117 @@
+"""What was said, and how it differs from what should be said.
+
+Facts are frames with at least ``id``, ``subject`` (all of the id but its onset), ``onset_ms``, ``ended_ms``
+(null: the fact stands open), ``state``; the other columns are its value. A fact can still change while it is open
+or ended no earlier than the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+__all__ = ["WITHDRAWN", "Said"]
+
+WITHDRAWN = "withdrawn"
+_SUPPORT = ("subject", "onset_ms", "ended_ms")
+"""Columns that the engine needs and that are not said."""
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Fact:
+    revision: int
+    row: Row
+
+
+class Said:
+    """The newest revision of every fact that can still change."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, _Fact] = {}
+        self._of: dict[str, set[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def recall(self, facts: pl.DataFrame) -> None:
+        """Takes in what was said earlier: for each id its newest revision, with the support columns."""
+        for row in facts.iter_rows(named=True):
+            revision = row.pop("revision")
+            held = self._facts.get(row["id"])
+            if held is None or revision > held.revision:
+                self._keep(row["id"], revision, row)
+
+    def difference(self, should: pl.DataFrame, scope: Sequence[str], *, line_ms: int, until_ms: int) -> list[Row]:
+        """Says what is new, changed or gone among the unsettled facts of the subjects in scope.
+
+        Args:
+            should: all unsettled facts of these subjects, as they should stand.
+            scope: subjects that were evaluated; what stands of them and is not in ``should`` is withdrawn.
+            line_ms: the line.
+            until_ms: an instant after everything that was evaluated; a withdrawn id may come back until the line
+                has passed it.
+
+        Returns:
+            Rows to say, each a value with ``revision`` and ``instead_of``: the id that a moved onset replaced,
+            or that replaces this one.
+        """
+        wanted = {row["id"]: row for row in should.iter_rows(named=True)}
+        news = [row for row in wanted.values() if self._differs(row)]
+        gone = [
+            self._facts[id_].row | {"state": WITHDRAWN, "ended_ms": until_ms}
+            for subject in scope
+            for id_ in sorted(self._of.get(subject, ()))
+            if id_ not in wanted and self._unsettled(id_, line_ms) and self._facts[id_].row["state"] != WITHDRAWN
+        ]
+        return [self._say(row) | {"instead_of": other} for row, other in _paired(gone, news, self._facts.keys())]
+
+    def opened(self, before_ms: int) -> Mapping[str, int]:
+        """Subject → onset (ms) of each fact that stood open at an instant: begun before it, not ended before it."""
+        return {
+            fact.row["subject"]: fact.row["onset_ms"]
+            for fact in self._facts.values()
+            if fact.row["state"] != WITHDRAWN and _open_at(fact.row, before_ms)
+        }
+
+    def forget(self, line_ms: int) -> None:
+        """Drops the facts that can no longer change."""
+        for id_ in [id_ for id_ in self._facts if not self._unsettled(id_, line_ms)]:
+            subject = self._facts.pop(id_).row["subject"]
+            self._of[subject].discard(id_)
+            if not self._of[subject]:
+                del self._of[subject]
+
+    def _unsettled(self, id_: str, line_ms: int) -> bool:
+        ended_ms = self._facts[id_].row["ended_ms"]
+        return ended_ms is None or bool(ended_ms >= line_ms)
+
+    def _differs(self, row: Row) -> bool:
+        held = self._facts.get(row["id"])
+        return held is None or held.row != row
+
+    def _say(self, row: Row) -> Row:
+        held = self._facts.get(row["id"])
+        revision = held.revision + 1 if held else 1
+        self._keep(row["id"], revision, row)
+        return {name: value for name, value in row.items() if name not in _SUPPORT} | {"revision": revision}
+
+    def _keep(self, id_: str, revision: int, row: Row) -> None:
+        self._facts[id_] = _Fact(revision, row)
+        self._of.setdefault(row["subject"], set()).add(id_)
+
+
+def _open_at(row: Row, instant_ms: int) -> bool:
+    return row["onset_ms"] < instant_ms and (row["ended_ms"] is None or row["ended_ms"] >= instant_ms)
+
+
+def _paired(gone: list[Row], news: list[Row], known: Any) -> list[tuple[Row, str | None]]:
+    """Withdrawals and first statements with the id that took the place of the other, withdrawals first."""
+    fresh = {row["subject"]: row["id"] for row in reversed(news) if row["id"] not in known}
+    stale = {row["subject"]: row["id"] for row in gone}
+    out = [(row, fresh.get(row["subject"])) for row in gone]
+    return out + [(row, stale.get(row["subject"]) if fresh.get(row["subject"]) == row["id"] else None) for row in news]

@@ -1,0 +1,244 @@
+"""What the readings up to a slot say about a gauge: its own rise, the rivers above it, the gauges around it.
+
+Everything is measured in the gauge's own scale s, so that one set of numbers fits small and large rivers. A value that
+is not known counts as 0, and how many inputs are fresh decides which coefficient table may be used. Sums run in a fixed
+order over the inputs, so that a slot gets the same numbers to the last bit however many are computed at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.linkage.grid import NEVER, Grid
+from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Learned, Network
+
+__all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise"]
+
+Array = NDArray[Any]
+
+OWN = ("u", "lev", "d1", "d2", "d3", "d6", "d12")
+"""Height over the lowest of 24 h, over the median; change 0–1, 1–2, 2–3, 3–6 and 6–12 hours ago."""
+_SHAPE = ("rise", "rise_high", "rise_faster", "one")
+_ABOVE = ("u", "d1", "d2", "d3", "d6", "ahead")
+_CLASSES = ("near", "mid", "far")
+_AROUND = ("u", "d1", "d2", "d3", "d6", "share", "most", "wet")
+FEATURES = (*OWN, *_SHAPE, *(f"{which}_{name}" for which in _CLASSES for name in _ABOVE), *(f"around_{name}" for name in _AROUND))
+"""Columns of the evidence, in order."""
+
+VARIANTS = ("own", "own_upstream", "full")
+"""Coefficient tables, poorest first."""
+USED = {"own": 11, "own_upstream": 29, "full": 37}
+"""How many of the first columns each table uses."""
+GROUPS = {"own level": (0, 1, 10), "own rise": (2, 3, 4, 5, 6, 7, 8, 9), "upstream near": tuple(range(11, 17)),
+          "upstream mid": tuple(range(17, 23)), "upstream far": tuple(range(23, 29)), "around": tuple(range(29, 37))}  # fmt: skip
+"""Columns that are explained together."""
+
+LAGS_H = (1, 2, 3, 6, 12)
+DAY_H = 24
+HALF = 0.5
+"""The richest table is used of which at least half of the inputs are fresh."""
+SPIKE_WITHIN_H = 4
+"""A jump is one between readings at most so many hours apart."""
+SHARE_RISING = 0.08
+"""A neighbour rises when its change of the last hour is above this, in s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """For slots × rows: the newest reading and what it and its surroundings say."""
+
+    features: Array
+    """slots × rows × features, dimensionless; rows without a fresh level hold zeros."""
+    fresh: Array
+    level_m: Array
+    """Newest level, not lower than the floor under which the sign is lost; NaN: not fresh."""
+    rise_m: Array
+    """Its change of the last hour, metres; 0 where not known."""
+    jump_m: Array
+    """Its change since the reading before, metres; 0 where not known."""
+    anchor: Array
+    """Slot of the newest level; ``NEVER``: none."""
+    variant: Array
+    """Index of the richest coefficient table that may be used."""
+    silence: Array
+    """0: the gauge spoke lately, 1: stale, 2: no reading."""
+
+
+def evidence(net: Network, past: Grid, slots: range) -> Evidence:
+    """What the readings up to each slot say.
+
+    Args:
+        net: the reference records in force in these slots.
+        past: readings, rows as in ``net``.
+        slots: slots to compute; the past must reach a day, the staleness and the bridge further back.
+    """
+    every_min = past.every_ms // 60_000
+    back = -(-STALE_MIN // every_min)
+    base = slots.start - back
+    at_reading = _own(net, past, base, slots.stop)
+    anchor = past.slots.window("last", slots.start, slots.stop)
+    index = np.clip(anchor - base, 0, slots.stop - base - 1)
+    taken = past.slots.window("time", base, slots.stop)
+    age_min = (np.arange(slots.start, slots.stop)[:, None] * past.every_ms - np.take_along_axis(taken, index, 0)) / 60_000
+    fresh = (anchor >= base) & (age_min <= STALE_MIN) & net.valid
+    own = np.where(fresh[..., None], np.take_along_axis(at_reading, index[..., None], 0), 0.0)
+    level = np.where(fresh, np.take_along_axis(_floored(net, past.slots.window("value", base, slots.stop)), index, 0), np.nan)
+    features = np.zeros((*fresh.shape, len(FEATURES)))
+    features[..., :7] = own[..., :7]
+    _shape(features)
+    shares = _surroundings(net, own, fresh, features)
+    features[~fresh] = 0.0
+    scale = np.where(np.isfinite(net.learned.scale_m), net.learned.scale_m, 0.0)
+    return Evidence(
+        features=features,
+        fresh=fresh,
+        level_m=level,
+        rise_m=own[..., 7],
+        jump_m=_jump(net, past, anchor) * fresh,
+        anchor=anchor,
+        variant=np.where(shares[0] < HALF, 0, np.where(shares[1] < HALF, 1, 2)) * (scale > 0),
+        silence=_silence(past, slots, anchor, net),
+    )
+
+
+def _floored(net: Network, level_m: Array) -> Array:
+    return np.maximum(level_m, net.floor_m)
+
+
+def _own(net: Network, past: Grid, start: int, stop: int) -> Array:
+    """slots × rows × 8: the seven own columns as they are at a reading in that slot, and the last hour's change in metres."""
+    per_hour = 3_600_000 // past.every_ms
+    longest = LAGS_H[-1] * per_hour
+    filled = _floored(net, past.slots.window("filled", start - longest, stop))
+    now = filled[longest:]
+    lagged = [now] + [filled[longest - lag * per_hour : len(filled) - lag * per_hour] for lag in LAGS_H]
+    changes = [np.nan_to_num(newer - older) for newer, older in zip(lagged[:-1], lagged[1:], strict=True)]
+    lowest = _lowest(_floored(net, past.slots.window("value", start - DAY_H * per_hour + 1, stop)), DAY_H * per_hour)
+    scale, median = net.learned.scale_m, net.learned.median_m
+    columns = [np.clip((now - lowest) / scale, 0, 4), np.clip((now - median) / scale, -1, 5)]
+    columns += [np.clip(change / scale, -1.5, 1.5) for change in changes]
+    return np.nan_to_num(np.stack([*columns, changes[0]], axis=-1))
+
+
+def _lowest(values: Array, width: int) -> Array:
+    """Smallest known value of the ``width`` slots up to each; doubling the width each time. NaN: none."""
+    values = np.where(np.isnan(values), np.inf, values)
+    have, out = 1, values
+    while 2 * have <= width:
+        out = np.minimum(out[have:], out[:-have])
+        have *= 2
+    rest = width - have
+    out = np.minimum(out[rest:], out[: len(out) - rest]) if rest else out
+    return np.where(np.isinf(out), np.nan, out)
+
+
+def _shape(features: Array) -> None:
+    u, d1, d2 = features[..., 0], features[..., 2], features[..., 3]
+    features[..., 7] = np.maximum(d1, 0)
+    features[..., 8] = d1 * u
+    features[..., 9] = np.maximum(d1 - d2, 0)
+    features[..., 10] = 1.0
+
+
+def _surroundings(net: Network, own: Array, fresh: Array, features: Array) -> tuple[Array, Array]:
+    """Fills the columns of upstream and neighbours; returns the shares of upstream and of all inputs that are fresh."""
+    read = (0, 2, 3, 4, 5)
+    values = own[..., read]
+    heard = np.zeros(fresh.shape)
+    wanted = np.zeros(fresh.shape[1])
+    for at, (rows, weights) in enumerate(net.upstream):
+        mean, there, _, _ = _mean(rows, weights, values, fresh)
+        column = 11 + 6 * at
+        features[..., column : column + 5] = mean
+        features[..., column + 5] = np.where(there > 0, mean[..., 0] - features[..., 0], 0.0)
+        heard += there
+        wanted += (rows >= 0).sum(axis=1)
+    up = np.where(wanted > 0, heard / np.maximum(wanted, 1), 1.0)
+    rows, weights = net.around
+    mean, there, rising, most = _mean(rows, weights, values, fresh)
+    features[..., 29:34] = mean
+    features[..., 34] = rising / np.maximum(there, 1)
+    features[..., 35] = most
+    features[..., 36] = np.maximum(mean[..., 1], 0) * np.clip(mean[..., 0], 0, 1)
+    wanted = wanted + (rows >= 0).sum(axis=1)
+    return up, np.where(wanted > 0, (heard + there) / np.maximum(wanted, 1), 0.0)
+
+
+def _mean(rows: Array, weights: Array, values: Array, fresh: Array) -> tuple[Array, Array, Array, Array]:
+    """Weighted mean over the fresh inputs, how many there are, how many rise, and the largest change of the last hour."""
+    total = np.zeros(values.shape)
+    weight, there, rising = np.zeros(fresh.shape), np.zeros(fresh.shape), np.zeros(fresh.shape)
+    most = np.full(fresh.shape, -np.inf)
+    for j in range(rows.shape[1]):
+        row = rows[:, j]
+        is_there = fresh[:, row] & (row >= 0)
+        w, value = is_there * weights[:, j], values[:, row]
+        total += w[..., None] * value
+        weight += w
+        there += is_there
+        rising += is_there & (value[..., 1] > SHARE_RISING)
+        most = np.maximum(most, np.where(is_there, value[..., 1], -np.inf))
+    return total / np.where(weight > 0, weight, 1)[..., None], there, rising, np.where(there > 0, most, 0.0)
+
+
+def _jump(net: Network, past: Grid, anchor: Array) -> Array:
+    """Change from the reading before the newest one, where both are held."""
+    base, held = past.slots.first, past.slots
+    if not len(held):
+        return np.zeros(anchor.shape)
+    at = np.clip(anchor - base, 0, len(held) - 1)
+    rows = np.arange(anchor.shape[1])
+    before = np.where(at > 0, held["last"][at - 1, rows], NEVER)
+    known = (anchor > base) & (before >= base)
+    values = held["value"]
+    change = _floored(net, values[at, rows]) - _floored(net, values[np.clip(before - base, 0, len(held) - 1), rows])
+    return np.nan_to_num(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
+
+
+def _silence(past: Grid, slots: range, anchor: Array, net: Network) -> Array:
+    """Which gauges cannot be judged for want of a level: 1 stale, 2 no reading."""
+    base = past.slots.first
+    ends = np.arange(slots.start, slots.stop)[:, None] * past.every_ms
+    rows = np.arange(anchor.shape[1])
+    known = anchor >= base
+    at = np.clip(anchor - base, 0, max(len(past.slots) - 1, 0))
+    taken = np.where(known, past.slots["time"][at, rows], NEVER) if len(past.slots) else np.full(anchor.shape, NEVER)
+    age_min = (ends - taken) / 60_000
+    mute = past.slots.window("last_mute", slots.start, slots.stop) > anchor
+    stale, silent = _patience_min(net, past, at, rows)
+    return np.where((age_min > silent) | mute | ~known, 2, np.where(age_min > stale, 1, 0)).astype(np.int8)
+
+
+def _patience_min(net: Network, past: Grid, at: Array, rows: Array) -> tuple[Array, Array]:
+    asleep = past.slots["value"][at, rows] < net.start_m if len(past.slots) else np.zeros(at.shape, bool)
+    return np.where(asleep, HEARTBEAT_STALE_MIN, STALE_MIN), np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)
+
+
+def forecast_rise(known: Learned, features: Array, variant: Array) -> Array:
+    """Forecast of the highest rise within each horizon: slots × rows × horizons, in s; NaN where there is no model.
+
+    mu = beta · x with the coefficient table that ``variant`` names.
+    """
+    chosen = known.coefficients[np.arange(features.shape[1]), variant]
+    mu: Array = (features[..., None, :] * chosen).sum(axis=-1)
+    return np.where(np.isfinite(known.scale_m)[:, None], mu, np.nan)
+
+
+def exceedance(known: Learned, rows: Array, variant: Array, horizon: int, mu: Array, delta: Array) -> Array:
+    """Probability that the rise reaches ``delta`` (in s): the share of past errors at or above delta − mu.
+
+    All arguments but ``horizon`` (an index) are arrays that broadcast together; NaN where mu or delta is.
+    """
+    bins = np.searchsorted(known.mu_edges, mu, side="right")
+    steps = known.exceedance.shape[-1]
+    x = (delta - mu - known.error_from) / known.error_step
+    low = np.clip(np.nan_to_num(np.floor(x)), 0, steps - 2).astype(np.int64)
+    part = np.clip(x - low, 0.0, 1.0)
+    table = known.exceedance[:, :, horizon]
+    group = known.group[rows]
+    left, right = table[group, variant, bins, low], table[group, variant, bins, low + 1]
+    return np.where(delta <= 0, 1.0, left + part * (right - left))

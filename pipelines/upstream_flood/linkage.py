@@ -1,0 +1,19 @@
+"""Upstream flood: towns along one river tell each other early that the water rises."""
+
+from pipelines.linkage import Derive, as_of, hours, minutes, past
+from pipelines.upstream_flood.rule import FloodRule
+
+__all__ = ["upstream_flood"]
+
+upstream_flood = Derive(
+    name="upstream_flood",
+    says="river.flood-notice.v1",
+    together_by="region",
+    for_each="river.gauge.v1",
+    given=dict(
+        levels=past("river.level.v1", value="level_m", reach=hours(48), every=minutes(10)),
+        gauges=as_of("river.gauge.v1", read="all"),
+        model=as_of("river.flood-model.v1", read="all"),
+    ),
+    rule=FloodRule(),
+)

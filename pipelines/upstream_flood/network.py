@@ -1,0 +1,209 @@
+"""The ground that the flood rule stands on: gauges, rivers, thresholds and the model, as arrays in the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.linkage.space import distance_m
+
+__all__ = ["LEVELS", "Learned", "Network", "learned", "network"]
+
+Array = NDArray[Any]
+Key = tuple[str, ...]
+Record = Mapping[str, Any]
+
+LEVELS = ("L1", "L2", "L3", "L4")
+THRESHOLDS = ("l1_standby_m", "l2_caution_m", "l3_evacuation_m", "l4_danger_m")
+
+RIVER_BENDS = 1.25
+"""River kilometres in a straight kilometre: how much longer a Fukui river is than the line between its gauges."""
+CLASSES_KM = ((0.0, 8.0), (8.0, 20.0), (20.0, 45.0))
+"""Upstream gauges are read by river distance: the farther, the earlier."""
+NEIGHBOURS, NEIGHBOURS_WITHIN_KM, NEIGHBOURS_FLATTEN_KM = 10, 25.0, 3.0
+"""Gauges around stand in for rain: the ten nearest within 25 km, weighed by 1 / (3 + km)."""
+
+STALE_MIN, SILENT_MIN = 100, 180
+"""A gauge that last gave a level so long ago is stale, or has no reading (minutes)."""
+HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN = 26 * 60, 30 * 60
+"""The same for a crisis gauge below its start level, which reports once a day (minutes)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What holds of each row at one time. Rows without a gauge record are not ``valid`` and nobody's input."""
+
+    keys: tuple[Key, ...]
+    records: tuple[Record | None, ...]
+    valid: Array
+    thresholds_m: Array
+    """rows × 4; NaN: not set, or not above the level under which the sign is lost."""
+    floor_m: Array
+    """Level under which readings are not believed; −inf: none."""
+    start_m: Array
+    """Start level of a crisis gauge; −inf for a gauge that always reports."""
+    raise_at: Array
+    upstream: tuple[tuple[Array, Array], ...]
+    """For each distance class: input rows (rows × most, −1: none) and their weights."""
+    around: tuple[Array, Array]
+    """Neighbouring input rows and their weights, likewise."""
+    learned: Learned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """The models in force, by row. Where there is none, ``scale_m`` is NaN and no probability is given."""
+
+    names: tuple[str | None, ...]
+    median_m: Array
+    scale_m: Array
+    coefficients: Array
+    """rows × variants × horizons × features."""
+    group: Array
+    exceedance: Array
+    """groups × variants × horizons × bins of mu × error steps."""
+    horizons_h: tuple[int, ...]
+    mu_edges: Array
+    error_from: float
+    error_step: float
+
+
+def network(
+    keys: Sequence[Key], gauges: Mapping[Key, Record], models: Mapping[Key, Record], features: Sequence[str], known: Learned | None = None
+) -> Network:
+    """Compiles reference records into arrays.
+
+    Args:
+        keys: (region, gauge_id) of each row.
+        gauges: gauge records in force.
+        models: (region,) → the flood model in force.
+        features: names of the columns that the rule computes; a model with others is not used.
+        known: what was learned, where it is not to be read from ``models``.
+    """
+    records = tuple(gauges.get(key) for key in keys)
+    column = {name: _column(records, name) for name in (*THRESHOLDS, "sign_lost_below_m", "start_level_m", "raise_at_p")}
+    floor_m = np.where(np.isnan(column["sign_lost_below_m"]), -np.inf, column["sign_lost_below_m"])
+    thresholds = np.stack([column[name] for name in THRESHOLDS], axis=-1).reshape(len(keys), 4)
+    known = known or learned(keys, models, features)
+    inputs = [
+        row
+        for row, record in enumerate(records)
+        if record and record["as_input"] == "used" and record["kind"] == "river" and np.isfinite(known.scale_m[row])
+    ]
+    return Network(
+        keys=tuple(keys),
+        records=records,
+        valid=np.array([record is not None for record in records], bool),
+        thresholds_m=np.where(thresholds > floor_m[:, None], thresholds, np.nan),
+        floor_m=floor_m,
+        start_m=np.where([bool(each) and each["reports"] == "above_start" for each in records], column["start_level_m"], -np.inf),  # type: ignore[index]
+        raise_at=np.where(np.isnan(column["raise_at_p"]), RAISE_AT, column["raise_at_p"]),
+        upstream=_upstream(keys, records, inputs),
+        around=_around(keys, records, inputs),
+        learned=known,
+    )
+
+
+RAISE_AT = 0.25
+"""Probability from which a notice is raised where the municipality set no other."""
+
+
+def _column(records: Sequence[Record | None], name: str) -> Array:
+    values = (None if record is None else record[name] for record in records)
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def upstream_km(keys: Sequence[Key], records: Sequence[Record | None]) -> list[dict[int, float]]:
+    """For each row the rows upstream of it with their distance along the river, kilometres."""
+    row = {key: at for at, key in enumerate(keys)}
+    out: list[dict[int, float]] = [{} for _ in keys]
+    for at, record in enumerate(records):
+        here, km, seen = record, 0.0, {at}
+        while here is not None and here["downstream_id"] is not None:
+            below = row.get((keys[at][0], here["downstream_id"]))
+            if below is None or below in seen or records[below] is None:
+                break
+            seen.add(below)
+            km += RIVER_BENDS * _km(here, records[below])  # type: ignore[arg-type]
+            out[below][at] = km
+            here = records[below]
+    return out
+
+
+def _km(a: Record, b: Record) -> float:
+    return float(distance_m(a["lat_deg"], a["lon_deg"], b["lat_deg"], b["lon_deg"])) / 1000
+
+
+def _upstream(keys: Sequence[Key], records: Sequence[Record | None], inputs: Sequence[int]) -> tuple[tuple[Array, Array], ...]:
+    above = upstream_km(keys, records)
+    usable = set(inputs)
+    classes = [
+        [sorted((keys[at], at, 1.0) for at, km in found.items() if at in usable and near <= km < far) for found in above]
+        for near, far in CLASSES_KM
+    ]
+    return tuple(_padded(each) for each in classes)
+
+
+def _around(keys: Sequence[Key], records: Sequence[Record | None], inputs: Sequence[int]) -> tuple[Array, Array]:
+    out: list[list[tuple[Key, int, float]]] = [[] for _ in keys]
+    for region in {key[0] for key in keys}:
+        there = [at for at in inputs if keys[at][0] == region]
+        lat, lon = (np.array([records[at][name] for at in there]) for name in ("lat_deg", "lon_deg"))  # type: ignore[index]
+        for at, record in enumerate(records):
+            if record is not None and keys[at][0] == region and there:
+                km = distance_m(record["lat_deg"], record["lon_deg"], lat, lon) / 1000
+                near = sorted((float(d), keys[other], other) for d, other in zip(km, there, strict=True) if other != at and d <= NEIGHBOURS_WITHIN_KM)
+                out[at] = [(key, other, 1 / (NEIGHBOURS_FLATTEN_KM + d)) for d, key, other in near[:NEIGHBOURS]]
+    return _padded(out)
+
+
+def _padded(lists: Sequence[Sequence[tuple[Key, int, float]]]) -> tuple[Array, Array]:
+    most = max((len(each) for each in lists), default=0)
+    rows, weights = np.full((len(lists), most), -1), np.zeros((len(lists), most))
+    for at, each in enumerate(lists):
+        for j, (_, row, weight) in enumerate(each):
+            rows[at, j], weights[at, j] = row, weight
+    return rows, weights
+
+
+def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequence[str]) -> Learned:
+    """The models in force by row; a region whose model was fitted for other features has none."""
+    usable = {region: model for (region,), model in models.items() if tuple(model["features"]) == tuple(features)}
+    if not usable:
+        nothing = np.full(len(keys), np.nan)
+        return Learned(
+            names=(None,) * len(keys), median_m=nothing, scale_m=nothing, coefficients=np.zeros((len(keys), 1, 1, len(features))),
+            group=np.zeros(len(keys), np.int64), exceedance=np.zeros((1, 1, 1, 1, 2)), horizons_h=(3,), mu_edges=np.zeros(0),
+            error_from=0.0, error_step=1.0,
+        )  # fmt: skip
+    one = usable[min(usable)]
+    shape = (len(one["variants"]), len(one["horizons_h"]), len(features))
+    groups = {(region, name): i for i, (region, name) in enumerate(sorted({(r, e["group"]) for r, m in usable.items() for e in m["errors"]}))}
+    steps = np.array(one["error_steps"], np.float64)
+    tables = np.zeros((len(groups), shape[0], shape[1], len(one["mu_edges"]) + 1, len(steps)))
+    for region, model in usable.items():
+        for each in model["errors"]:
+            at = groups[region, each["group"]], model["variants"].index(each["variant"]), model["horizons_h"].index(each["horizon_h"])
+            tables[at] = np.array(each["exceedance"]).reshape(tables.shape[-2:])
+    entries = {(region, each["gauge_id"]): each for region, model in usable.items() for each in model["gauges"]}
+    found = [entries.get(key) for key in keys]  # type: ignore[call-overload]
+    coefficients = np.zeros((len(keys), *shape))
+    for row, entry in enumerate(found):
+        if entry:
+            coefficients[row] = np.array(entry["coefficients"]).reshape(shape)
+    return Learned(
+        names=tuple(usable[key[0]]["model"] if entry else None for key, entry in zip(keys, found, strict=True)),
+        median_m=np.array([entry["median_m"] if entry else np.nan for entry in found]),
+        scale_m=np.array([entry["scale_m"] if entry else np.nan for entry in found]),
+        coefficients=coefficients,
+        group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)]),
+        exceedance=tables,
+        horizons_h=tuple(one["horizons_h"]),
+        mu_edges=np.array(one["mu_edges"], np.float64),
+        error_from=float(steps[0]),
+        error_step=float(steps[1] - steps[0]),
+    )

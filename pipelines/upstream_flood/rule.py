@@ -1,0 +1,159 @@
+"""The flood rule: when an early notice is raised, goes on and ends, and when a gauge cannot be judged.
+
+| from | to | when |
+|---|---|---|
+| no notice | notice | P(level passed within 3 h) ≥ .25, **or** level + change of the last hour ≥ threshold (the safety net) |
+| notice | none | P < .125, net off, level < threshold − .1 m, at two readings running |
+| notice | none | level < threshold, and nothing of the first row for 6 h of known readings |
+
+A notice lasts at least 120 minutes. One whose threshold ceases to be is withdrawn. The gauge itself is `stale` when its
+last level is older than 100 minutes, has `no_reading` after 3 hours or when it speaks without a level, has
+`no_threshold` when none is set above the level under which its sign is lost, and is `not_observed` when it is a crisis
+gauge below its start level. None of these ends a notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.linkage.derive import Episode, Verdict
+from pipelines.linkage.grid import Grid, Key
+from pipelines.linkage.sliding import Sliding
+from pipelines.upstream_flood.evidence import FEATURES, evidence, exceedance, forecast_rise
+from pipelines.upstream_flood.network import LEVELS, SILENT_MIN, STALE_MIN, Network, network
+from pipelines.upstream_flood.telling import arrival_slots, tell
+
+__all__ = ["FloodRule"]
+
+Array = NDArray[Any]
+
+CLEAR_SHARE = 0.5
+"""A notice may end below this share of the probability at which it was raised."""
+CLEAR_BELOW_M = 0.1
+QUIET_H = 6
+SPIKE_M = 0.8
+
+SILENCE, THRESHOLD, OBSERVED = 4, 5, 6
+"""Subjects beside the four levels."""
+
+
+class FloodRule:
+    """Notices for every gauge from its own past, from upstream and from around it."""
+
+    name, version = "upstream_flood", "1"
+    subjects = (*LEVELS, "silence", "threshold", "observed")
+    least = (*(timedelta(minutes=120),) * 4, *(timedelta(0),) * 3)
+    lookback = timedelta(hours=QUIET_H)
+    renewal = timedelta(hours=3)
+    bridge = timedelta(minutes=400)
+    weights: Mapping[str, tuple[Any, Any, tuple[int, ...]]] = {
+        "mu": (np.float64, np.nan, (4,)),
+        "p": (np.float64, np.nan, (4,)),
+        "level_m": (np.float64, np.nan, ()),
+        "variant": (np.int8, 0, ()),
+        "raises": (bool, False, (4,)),
+        "calm": (bool, False, (4,)),
+        "quiet": (bool, False, (4,)),
+        "unconfirmed": (bool, False, ()),
+        "silence": (np.int8, 2, ()),
+        "anchor": (np.int64, -1, ()),
+    }
+
+    def ground(self, keys: Sequence[Key], tables: Mapping[str, Mapping[Key, Mapping[str, Any]]], every_ms: int) -> Network:
+        """The network, thresholds and models in force."""
+        return network(keys, tables["gauges"], tables["model"], FEATURES)
+
+    def weigh(self, ground: Network, past: Grid, slots: range) -> Mapping[str, Array]:
+        """Forecast, probabilities and what they would raise or end, slot by slot."""
+        seen = evidence(ground, past, slots)
+        known = ground.learned
+        mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant), np.nan)
+        mu = np.concatenate([mu, np.full((*mu.shape[:2], 4 - mu.shape[2]), np.nan)], axis=-1)
+        three = known.horizons_h.index(3)
+        limit = ground.thresholds_m
+        level = seen.level_m[..., None]
+        rows = np.arange(len(ground.keys))[:, None]
+        p = exceedance(known, rows, seen.variant[..., None], three, mu[..., three, None], (limit - level) / known.scale_m[:, None])
+        net = level + np.maximum(seen.rise_m, 0)[..., None] >= limit
+        raises = (p >= ground.raise_at[:, None]) | net
+        passive = ~(p >= CLEAR_SHARE * ground.raise_at[:, None]) & ~net
+        below = level < limit
+        spike = np.fmax(SPIKE_M, known.scale_m)
+        return {
+            "mu": mu,
+            "p": np.where(np.isnan(level), np.nan, p),
+            "level_m": seen.level_m,
+            "variant": seen.variant,
+            "raises": raises & seen.fresh[..., None],
+            "calm": passive & (level < limit - CLEAR_BELOW_M),
+            "quiet": below & ~raises,
+            "unconfirmed": (np.abs(seen.jump_m) > spike) & (seen.features[..., FEATURES.index("around_share")] == 0),
+            "silence": seen.silence,
+            "anchor": seen.anchor,
+        }
+
+    def judge(self, ground: Network, past: Grid, weighed: Sliding, slots: range) -> Verdict:
+        """The table of transitions, for all slots at once."""
+        calm = weighed.window("calm", slots.start, slots.stop) & self._calm_before(past, weighed, slots)
+        quiet = self._quiet_long(past, weighed, slots)
+        silence = weighed.window("silence", slots.start, slots.stop)[..., None]
+        limits = np.broadcast_to(ground.thresholds_m, (len(slots), *ground.thresholds_m.shape))
+        level = weighed.window("level_m", slots.start, slots.stop)
+        unheard = (level < ground.start_m)[..., None]
+        bare = np.broadcast_to(np.isnan(ground.thresholds_m).all(axis=1)[:, None], silence.shape)
+        gone = np.broadcast_to(~ground.valid[:, None], silence.shape)
+        return Verdict(
+            opens=np.concatenate([weighed.window("raises", slots.start, slots.stop), silence > 0, bare, unheard], axis=-1),
+            closes=np.concatenate([calm | quiet, silence == 0, ~bare, ~unheard], axis=-1),
+            void=np.concatenate([np.isnan(limits), gone, gone, gone], axis=-1),
+        )
+
+    def _calm_before(self, past: Grid, weighed: Sliding, slots: range) -> Array:
+        """Whether it was calm at the reading before the newest one, too."""
+        start = slots.start - self.lookback // timedelta(milliseconds=past.every_ms)
+        anchor = weighed.window("anchor", slots.start, slots.stop)
+        last = past.slots.window("last", start, slots.stop)
+        before = np.take_along_axis(last, np.clip(anchor - 1 - start, 0, len(last) - 1), 0)
+        calm = weighed.window("calm", start, slots.stop)
+        there = (anchor > start) & (before >= start)
+        return np.take_along_axis(calm, np.clip(before - start, 0, len(calm) - 1)[..., None], 0) & there[..., None]
+
+    def _quiet_long(self, past: Grid, weighed: Sliding, slots: range) -> Array:
+        """Whether the last six hours were known and quiet throughout."""
+        width = self.lookback // timedelta(milliseconds=past.every_ms)
+        quiet = weighed.window("quiet", slots.start - width + 1, slots.stop)
+        loud = np.concatenate([np.zeros((1, *quiet.shape[1:]), np.int32), np.cumsum(~quiet, axis=0, dtype=np.int32)])
+        return (loud[width:] - loud[:-width]) == 0
+
+    def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
+        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
+        at = np.minimum(subject, 3)
+        p = weighed.window("p", slot, slot + 1)[0][row, at]
+        shown = np.where(np.isnan(p), 31, np.round(np.nan_to_num(p) * 20)).astype(np.int64)
+        etas = arrival_slots(ground, weighed, slot, row, at)
+        code = shown + 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
+        for i in range(3):
+            code = code + ((etas[:, i] % 2**18) << (6 + 18 * i))
+        return np.where(subject < 4, code, weighed.window("silence", slot, slot + 1)[0][row] * (subject == SILENCE))
+
+    def wake(self, ground: Network, past: Grid, slot: int) -> int:
+        """The next slot in which a gauge falls silent or stops being an input."""
+        if not len(past.slots):
+            return slot + 1
+        last = past.slots.window("last", slot, slot + 1)[0]
+        heard = last >= past.slots.first
+        taken = past.slots["time"][np.where(heard, last - past.slots.first, 0), np.arange(len(last))][heard]
+        falls = np.concatenate([(taken + minutes * 60_000) // past.every_ms + 1 for minutes in (STALE_MIN, SILENT_MIN)])
+        ahead = falls[falls > slot]
+        return int(ahead.min()) if ahead.size else slot + 2**20
+
+    def tell(
+        self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
+    ) -> list[dict[str, Any]]:
+        """Notices as fields of the feed."""
+        return tell(self, grounds, past, weighed, episodes)

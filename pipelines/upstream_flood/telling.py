@@ -1,0 +1,170 @@
+"""How the flood rule's episodes become notices: numbers rounded for people, times of arrival, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.linkage.derive import Episode
+from pipelines.linkage.grid import Grid
+from pipelines.linkage.sliding import Sliding
+from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance
+from pipelines.upstream_flood.network import LEVELS, Network
+from pipelines.upstream_flood.words import Told, own_state, sentence
+
+__all__ = ["REST_ON", "arrival_slots", "tell"]
+
+Array = NDArray[Any]
+
+REST_ON = timedelta(hours=40)
+"""A notice rests on no reading older than this: a day, the quiet hours, staleness and the widest gap that is bridged."""
+QUANTILES = (0.1, 0.5, 0.9)
+LEAST_P = 0.05
+"""Below this probability within the longest horizon no time of arrival is given."""
+MOST_WEIGHED = 3
+LEVEL_FEED = "river.level.v1"
+
+
+class _Named(Protocol):
+    name: str
+    version: str
+
+
+def arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, level: Array) -> Array:
+    """Slots at which the level is reached with 10, 50 and 90 %, given that it is within the longest horizon.
+
+    P(reached by h) is made non-decreasing in h and taken as linear between horizons; the h at which it reaches a
+    quantile of its value at the longest horizon is added to the time of the newest reading. −1: passed already, or
+    too improbable to say.
+
+    Returns:
+        Array (episodes × 3) of slots.
+    """
+    known = ground.learned
+    mu = weighed.window("mu", slot, slot + 1)[0][row]
+    level_m = weighed.window("level_m", slot, slot + 1)[0][row]
+    variant = weighed.window("variant", slot, slot + 1)[0][row]
+    anchor = weighed.window("anchor", slot, slot + 1)[0][row]
+    delta = (ground.thresholds_m[row, level] - level_m) / known.scale_m[row]
+    by = [np.zeros(len(row))]
+    for at in range(len(known.horizons_h)):
+        by.append(np.fmax(by[-1], exceedance(known, row, variant, at, mu[:, at], delta)))
+    reached = np.stack(by, axis=-1)
+    says = (delta > 0) & (reached[:, -1] >= LEAST_P)
+    hours = np.array([0, *known.horizons_h], np.float64)
+    out = np.full((len(row), 3), -1, np.int64)
+    slots_per_hour = 6
+    for i in np.flatnonzero(says):
+        for j, quantile in enumerate(QUANTILES):
+            h = _when(quantile * reached[i, -1], reached[i], hours)
+            out[i, j] = int(anchor[i] + np.ceil(h * slots_per_hour))
+    return out
+
+
+def _when(wanted: float, reached: Array, hours: Array) -> float:
+    """Where a non-decreasing broken line first reaches a value."""
+    at = int(np.argmax(reached >= wanted))
+    a, b = reached[at - 1], reached[at]
+    return float(hours[at - 1] + (hours[at] - hours[at - 1]) * ((wanted - a) / (b - a)))
+
+
+def tell(
+    rule: _Named, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
+) -> list[dict[str, Any]]:
+    """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
+    seen: dict[int, Evidence] = {}
+    out = []
+    for each in episodes:
+        ground = grounds(each.slot)
+        common = {"id": each.id, "region": ground.keys[each.row][0], "gauge_id": ground.keys[each.row][1],
+                  "onset": _utc(each.onset_ms), "ended_at": None if each.ended_ms is None else _utc(each.ended_ms),
+                  "rule": f"{rule.name} {rule.version}"}  # fmt: skip
+        if each.subject < len(LEVELS):
+            if each.slot not in seen:
+                seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
+            out.append(common | _about_level(ground, past, weighed, each, seen[each.slot]))
+        else:
+            out.append(common | _about_gauge(ground, past, weighed, each))
+    return out
+
+
+def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, seen: Evidence) -> dict[str, Any]:
+    at = np.array([each.row])
+    p = float(weighed.window("p", each.slot, each.slot + 1)[0, each.row, each.subject])
+    level_m = float(weighed.window("level_m", each.slot, each.slot + 1)[0, each.row])
+    unconfirmed = bool(weighed.window("unconfirmed", each.slot, each.slot + 1)[0, each.row])
+    etas = [None if slot < 0 else _utc(int(slot) * past.every_ms) for slot in arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]]
+    ended, end_ms = each.ended_ms is not None, each.slot * past.every_ms
+    state = "cleared" if ended else "raised" if end_ms == each.onset_ms else "updated"
+    shown = {
+        "level": LEVELS[each.subject],
+        "state": state,
+        "threshold_m": float(ground.thresholds_m[each.row, each.subject]),
+        "observed_m": None if np.isnan(level_m) else level_m,
+        "p_exceed": None if np.isnan(p) else round(round(p * 20) / 20, 2),
+    }
+    told = Told(gauge=ground.records[each.row] or {}, eta=etas[1], unconfirmed=unconfirmed, **shown)  # type: ignore[arg-type]
+    ja, en = sentence(told)
+    return shown | {
+        "time": _utc(end_ms), "eta_p10": etas[0], "eta_p50": etas[1], "eta_p90": etas[2],
+        "confirmed": "unconfirmed" if unconfirmed else "confirmed", "headline_ja": ja, "headline_en": en,
+        "because": _because(ground, past, seen, each, end_ms), "model": ground.learned.names[each.row],
+    }  # fmt: skip
+
+
+def _because(ground: Network, past: Grid, seen: Evidence, each: Episode, end_ms: int) -> dict[str, Any]:
+    row = each.row
+    inputs = sorted({int(other) for rows in (*(rows for rows, _ in ground.upstream), ground.around[0]) for other in rows[row] if other >= 0} | {row})
+    variant = int(seen.variant[0, row])
+    three = ground.learned.horizons_h.index(3)
+    beta = ground.learned.coefficients[row, variant, three]
+    parts = beta * seen.features[0, row] * np.nan_to_num(ground.learned.scale_m[row])
+    weights = {name: float(parts[list(columns)].sum()) for name, columns in GROUPS.items()}
+    heaviest = sorted((name for name in weights if round(weights[name], 2)), key=lambda name: (-abs(weights[name]), name))[:MOST_WEIGHED]
+    return {
+        "ranges": [_range(sorted(ground.keys[other][1] for other in inputs), end_ms)],
+        "weighed_most": [_weighed(ground, past, seen, row, name, weights[name]) for name in heaviest],
+        "variant": VARIANTS[variant] if ground.learned.names[row] else "",
+    }
+
+
+def _range(keys: list[str], end_ms: int) -> dict[str, Any]:
+    return {"feed": LEVEL_FEED, "keys": keys, "from_time": _utc(end_ms) - REST_ON, "to_time": _utc(end_ms)}
+
+
+def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, weight_m: float) -> dict[str, Any]:
+    """The reading that stands for a group of columns: of several inputs the one that rose most."""
+    speaks = _leading(ground, seen, row, name)
+    anchor = int(seen.anchor[0, speaks])
+    taken = int(past.slots.window("time", anchor, anchor + 1)[0, speaks])
+    level_m = float(seen.level_m[0, speaks])
+    return {"gauge_id": ground.keys[speaks][1], "what": name, "observed_at": _utc(taken), "level_m": level_m, "weight_m": round(weight_m, 2)}
+
+
+def _leading(ground: Network, seen: Evidence, row: int, name: str) -> int:
+    if name.startswith("own"):
+        return row
+    which = {"upstream near": 0, "upstream mid": 1, "upstream far": 2}.get(name)
+    rows = (ground.around if which is None else ground.upstream[which])[0][row]
+    fresh = [int(other) for other in rows if other >= 0 and seen.fresh[0, other]]
+    return max(fresh, key=lambda other: (float(seen.features[0, other, 0] + seen.features[0, other, 2]), ground.keys[other]))
+
+
+def _about_gauge(ground: Network, past: Grid, weighed: Sliding, each: Episode) -> dict[str, Any]:
+    silence = int(weighed.window("silence", each.slot, each.slot + 1)[0, each.row])
+    state = ("stale" if silence == 1 else "no_reading", "no_threshold", "not_observed")[each.subject - len(LEVELS)]
+    state = "cleared" if each.ended_ms is not None else state
+    record = ground.records[each.row] or {"municipality": "", "river": "", "name": ground.keys[each.row][1]}
+    ja, en = own_state(record, state)
+    end_ms = each.onset_ms if each.ended_ms is None else each.ended_ms
+    nothing = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "model"))
+    because = {"ranges": [_range([ground.keys[each.row][1]], end_ms)], "weighed_most": [], "variant": ""}
+    return nothing | {"state": state, "time": _utc(end_ms), "headline_ja": ja, "headline_en": en, "because": because}
+
+
+def _utc(time_ms: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
