@@ -18,8 +18,9 @@ import numpy as np
 import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past
-from pipelines.linkage.grid import NEVER, Grid, Key, milliseconds
+from pipelines.linkage.grid import NEVER, Grid, Key, instants, milliseconds
 from pipelines.linkage.reference import Reference
+from pipelines.linkage.said import Row
 from pipelines.linkage.sliding import Array, Sliding
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class DeriveFold:
     """A derive linkage at work over the keys of one partition."""
 
     def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], *, settles_ms: int) -> None:
-        self._rule, self._says = linkage.rule, feeds[linkage.says]
+        self._rule, says = linkage.rule, feeds[linkage.says]
+        self._told_fields = [name for name in says.columns if name not in says.envelope]
         ((self._past_name, declared),) = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
         self.past = Grid(feeds[declared.feed], value=declared.value, every=declared.every, bridge=self._rule.bridge)
         self._past_feed, self._past_time, self._every_ms = declared.feed, feeds[declared.feed].time, self.past.every_ms
@@ -135,7 +137,7 @@ class DeriveFold:
         """Whether anything can have changed since the last evaluation."""
         return self._touched is not None or self._newest is None or self.past.slot_of(tick_ms) >= self._wake
 
-    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[pl.DataFrame, Sequence[str]]:
+    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[list[Row], Sequence[str]]:
         """What should be said of the subjects in scope, and these subjects.
 
         Args:
@@ -144,7 +146,7 @@ class DeriveFold:
             opened: gives subject → onset (ms) of the facts that stood open at the line; read at a start only.
         """
         if self._begin is None:
-            return self._facts([]), []
+            return [], []
         first = max(self.past.slot_of(line_ms), self._begin) if line_ms > NEVER else self._begin
         newest = max(self.past.slot_of(tick_ms), self._newest or NEVER, self.past.slots.stop - 1 if len(self.past.slots) else NEVER)
         self.past.know(self._references[self._for_each].keys())
@@ -183,7 +185,7 @@ class DeriveFold:
 
     def _begins(self, times: pl.Series) -> None:
         """The first slot in which anything was heard, a tick or a record."""
-        slot = int(self.past.slot_of(times.to_physical().min()))
+        slot = int(self.past.slot_of(instants(times).min()))
         self._begin = slot if self._begin is None else min(self._begin, slot)
 
     def _resume(self, first: int, newest: int, opened: Mapping[str, int]) -> None:
@@ -261,7 +263,7 @@ class DeriveFold:
         run = self._state.window("run", slot, slot + 1)[0]
         code = self._state.window("code", slot, slot + 1)[0]
         run[...] = code[...] = NONE
-        row, subject = np.nonzero(onset != NONE)
+        row, subject = np.divmod(np.flatnonzero(onset != NONE), onset.shape[1])
         if not row.size:
             return
         content = self._rule.content(ground, self._weighed, slot, row, subject)
@@ -296,7 +298,9 @@ class DeriveFold:
         changed: Array = ended | now_ended | (onset != old_onset) | (is_open & ((run != old_run) | (run >= start)))
         return changed
 
-    def _told(self, scope: Array, first: int, newest: int) -> tuple[pl.DataFrame, Sequence[str]]:
+    def _told(self, scope: Array, first: int, newest: int) -> tuple[list[Row], Sequence[str]]:
+        if not scope.any():
+            return [], []
         episodes = []
         ended = self._state.window("ended", first, newest + 1)
         for at, row, subject in np.argwhere((ended != NONE) & scope).tolist():
@@ -308,14 +312,13 @@ class DeriveFold:
         subjects = [self._subject(row, subject) for row, subject in np.argwhere(scope).tolist()]
         return self._facts(episodes), subjects
 
-    def _facts(self, episodes: Sequence[Episode]) -> pl.DataFrame:
+    def _facts(self, episodes: Sequence[Episode]) -> list[Row]:
         values = self._rule.tell(self._ground, self.past, self._weighed, episodes) if episodes else []
-        rows = [
-            value | {"id": each.id, "subject": each.id.rpartition("/")[0], "onset_ms": each.onset_ms, "ended_ms": each.ended_ms}
+        return [
+            {name: value[name] for name in self._told_fields}
+            | {"subject": each.id.rpartition("/")[0], "onset_ms": each.onset_ms, "ended_ms": each.ended_ms}
             for each, value in zip(episodes, values, strict=True)
         ]
-        told = {name: dtype for name, dtype in self._says.columns.items() if name not in self._says.envelope}
-        return pl.DataFrame(rows, schema={**told, "subject": pl.String, "onset_ms": pl.Int64, "ended_ms": pl.Int64})
 
     def _episode(self, row: int, subject: int, onset_ms: int, slot: int, ended_ms: int | None) -> Episode:
         stamp = np.datetime64(onset_ms, "ms").astype("datetime64[m]").item().strftime("%Y%m%dT%H%MZ")

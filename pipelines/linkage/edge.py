@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipelines.linkage.errors import BatchError
+from pipelines.linkage.grid import instants, milliseconds
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -45,10 +46,10 @@ def judge(feed: Feed, batch: pl.DataFrame, *, observed: bool, ahead_ms: int) -> 
         raise BatchError(f"batch of {feed.name} must have the feed's columns (got none of {', '.join(absent)}): see schemas/avro")
     if not observed or not batch.height:
         return Judged(good=batch, late=None, dead=None)
-    delay = batch["arrived"].to_physical() - batch[feed.time].to_physical()
-    late, ahead = delay > feed.patience.total_seconds() * 1000, delay < -ahead_ms
-    if not late.any() and not ahead.any():
+    delay_ms = instants(batch["arrived"]) - instants(batch[feed.time])
+    if delay_ms.max() <= milliseconds(feed.patience) and delay_ms.min() >= -ahead_ms:
         return Judged(good=batch, late=None, dead=None)
+    late, ahead = pl.Series(delay_ms > milliseconds(feed.patience)), pl.Series(delay_ms < -ahead_ms)
     return Judged(
         good=batch.filter(~(late | ahead)),
         late=_late(feed, batch.filter(late)) if late.any() else None,
@@ -57,7 +58,7 @@ def judge(feed: Feed, batch: pl.DataFrame, *, observed: bool, ahead_ms: int) -> 
 
 
 def _late(feed: Feed, batch: pl.DataFrame) -> pl.DataFrame:
-    over = pl.col("arrived").to_physical() - pl.col(feed.time).to_physical() - int(feed.patience.total_seconds() * 1000)
+    over = pl.col("arrived").to_physical() - pl.col(feed.time).to_physical() - milliseconds(feed.patience)
     return batch.select(
         pl.lit(feed.name).alias("feed"),
         pl.col(feed.time).alias("time"),

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive
 from pipelines.linkage.derive import DeriveFold
 from pipelines.linkage.edge import judge
-from pipelines.linkage.grid import NEVER, milliseconds
-from pipelines.linkage.said import WITHDRAWN, Said
+from pipelines.linkage.grid import NEVER, instants, milliseconds
+from pipelines.linkage.said import WITHDRAWN, Row, Said
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -41,7 +42,7 @@ class Fold(Protocol):
     def due(self, tick_ms: int) -> bool:
         """Whether anything can have changed since the last evaluation."""
 
-    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[pl.DataFrame, Sequence[str]]:
+    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[list[Row], Sequence[str]]:
         """What should be said of the subjects in scope, and these subjects."""
 
     def settle(self, line_ms: int) -> None:
@@ -79,13 +80,11 @@ class Basis:
         """Moves on by a batch; never back."""
         if not batch.height:
             return
-        self.arrived_ms = max(self.arrived_ms, batch["arrived"].to_physical().max() or NEVER)  # type: ignore[type-var, arg-type]
-        if batch["partition"].n_unique() == 1:
-            newest = {int(batch["partition"][0]): batch["offset"].max()}
-        else:
-            newest = dict(batch.group_by("partition").agg(pl.col("offset").max()).iter_rows())
-        for partition, offset in newest.items():
-            self.offsets[feed, partition] = max(self.offsets.get((feed, partition), -1), offset)  # type: ignore[type-var]
+        self.arrived_ms = max(self.arrived_ms, int(instants(batch["arrived"]).max()))
+        partitions, offsets = batch["partition"].to_numpy(), batch["offset"].to_numpy()
+        for partition in np.unique(partitions).tolist():
+            newest = int(offsets[partitions == partition].max())
+            self.offsets[feed, partition] = max(self.offsets.get((feed, partition), -1), newest)
 
     def positions(self) -> list[dict[str, Any]]:
         """Feed, partition and offset of the newest record read, in a fixed order."""
@@ -134,11 +133,12 @@ class Engine:
         judged = self._judged(batch)
         for name, each in judged.items():
             self._hear(name, each.good)
-        facts = self._speak() if self._fold.due(self._tick_ms) else None
-        if facts is not None:
+        facts = None
+        if self._fold.due(self._tick_ms):
+            facts = self._speak()
             self._move_line(unread or {})
         return Spoken(
-            facts=facts if facts is not None and facts.height else None,
+            facts=facts,
             late=_together([each.late for each in judged.values()]),
             dead=_together([each.dead for each in judged.values()]),
         )
@@ -155,16 +155,17 @@ class Engine:
         return out
 
     def _hear(self, name: str, frame: pl.DataFrame) -> None:
+        if not frame.height:
+            return
         if name == CLOCK:
-            self._tick_ms = max(self._tick_ms, frame["at"].to_physical().max() or NEVER)  # type: ignore[type-var, arg-type]
-        elif frame.height:
-            self._fold.hear(name, frame)
+            self._tick_ms = max(self._tick_ms, int(instants(frame["at"]).max()))
+        self._fold.hear(name, frame)
 
-    def _speak(self) -> pl.DataFrame:
+    def _speak(self) -> pl.DataFrame | None:
         should, scope = self._fold.evaluate(self.line_ms, self._tick_ms, lambda: self._said.opened(self.line_ms))
         rows = self._said.difference(should, scope, line_ms=self.line_ms, until_ms=self._basis.arrived_ms + milliseconds(2 * AHEAD))
         envelope = {"basis": self._basis.positions(), "said_at": self._basis.arrived_ms}
-        return _facts(self._says, [row | envelope for row in rows])
+        return _facts(self._says, [row | envelope for row in rows]) if rows else None
 
     def _move_line(self, unread: Mapping[str, datetime]) -> None:
         until = min([self._tick_ms, *(int(each.timestamp() * 1000) for each in unread.values())])

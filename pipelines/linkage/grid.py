@@ -19,7 +19,7 @@ from pipelines.linkage.sliding import Sliding
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["EMPTY", "MUTE", "NEVER", "VALUE", "Grid", "Key", "milliseconds"]
+__all__ = ["EMPTY", "MUTE", "NEVER", "VALUE", "Grid", "Key", "instants", "milliseconds"]
 
 Key = tuple[str, ...]
 Array = NDArray[Any]
@@ -29,6 +29,11 @@ EMPTY, VALUE, MUTE, WITHDRAWN = 0, 1, 2, 3
 
 NEVER = np.iinfo(np.int64).min // 4
 """A slot or an instant before all others."""
+
+
+def instants(times: pl.Series) -> NDArray[np.int64]:
+    """A column of times as milliseconds since the epoch."""
+    return times.to_numpy().astype(np.int64)
 
 
 def milliseconds(span: timedelta) -> int:
@@ -83,12 +88,12 @@ class Grid:
         if not frame.height:
             return None
         row = self._rows(frame)
-        time = frame[self._feed.time].to_physical().to_numpy()
+        time = instants(frame[self._feed.time])
         version = frame[self._feed.version].to_numpy() if self._feed.version else np.zeros(len(row), np.int64)
         value = frame[self._value].to_numpy()
         kind = np.where(np.isnan(value), MUTE, VALUE).astype(np.int8)
         if "op" in frame.columns:
-            kind[(frame["op"] == "withdrawn").to_numpy()] = WITHDRAWN
+            kind[np.fromiter((op == "withdrawn" for op in frame["op"].to_list()), bool, len(row))] = WITHDRAWN
         order = _highest(row, time, version)
         slot = self.slot_of(time)
         self.extend(int(slot.min()), int(slot.max()) + 1)

@@ -1,6 +1,6 @@
 """What was said, and how it differs from what should be said.
 
-Facts are frames with at least ``id``, ``subject`` (all of the id but its onset), ``onset_ms``, ``ended_ms``
+Facts are rows with at least ``id``, ``subject`` (all of the id but its onset), ``onset_ms``, ``ended_ms``
 (null: the fact stands open), ``state``; the other columns are its value. A fact can still change while it is open
 or ended no earlier than the line.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["WITHDRAWN", "Said"]
+__all__ = ["WITHDRAWN", "Row", "Said"]
 
 WITHDRAWN = "withdrawn"
 _SUPPORT = ("subject", "onset_ms", "ended_ms")
@@ -46,7 +46,7 @@ class Said:
             if held is None or revision > held.revision:
                 self._keep(row["id"], revision, row)
 
-    def difference(self, should: pl.DataFrame, scope: Sequence[str], *, line_ms: int, until_ms: int) -> list[Row]:
+    def difference(self, should: Sequence[Row], scope: Sequence[str], *, line_ms: int, until_ms: int) -> list[Row]:
         """Says what is new, changed or gone among the unsettled facts of the subjects in scope.
 
         Args:
@@ -60,7 +60,7 @@ class Said:
             Rows to say, each a value with ``revision`` and ``instead_of``: the id that a moved onset replaced,
             or that replaces this one.
         """
-        wanted = {row["id"]: row for row in should.iter_rows(named=True)}
+        wanted = {row["id"]: row for row in should}
         news = [row for row in wanted.values() if self._differs(row)]
         gone = [
             self._facts[id_].row | {"state": WITHDRAWN, "ended_ms": until_ms}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import NEVER, Grid
-from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Learned, Network
+from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Learned, Network
 
 __all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise"]
 
@@ -146,43 +146,42 @@ def _shape(features: Array) -> None:
 
 def _surroundings(net: Network, own: Array, fresh: Array, features: Array) -> tuple[Array, Array]:
     """Fills the columns of upstream and neighbours; returns the shares of upstream and of all inputs that are fresh."""
-    read = (0, 2, 3, 4, 5)
-    values = own[..., read]
-    heard = np.zeros(fresh.shape)
-    wanted = np.zeros(fresh.shape[1])
-    for at, (rows, weights) in enumerate(net.upstream):
-        mean, there, _, _ = _mean(rows, weights, values, fresh)
-        column = 11 + 6 * at
-        features[..., column : column + 5] = mean
-        features[..., column + 5] = np.where(there > 0, mean[..., 0] - features[..., 0], 0.0)
-        heard += there
-        wanted += (rows >= 0).sum(axis=1)
-    up = np.where(wanted > 0, heard / np.maximum(wanted, 1), 1.0)
-    rows, weights = net.around
-    mean, there, rising, most = _mean(rows, weights, values, fresh)
-    features[..., 29:34] = mean
-    features[..., 34] = rising / np.maximum(there, 1)
-    features[..., 35] = most
-    features[..., 36] = np.maximum(mean[..., 1], 0) * np.clip(mean[..., 0], 0, 1)
-    wanted = wanted + (rows >= 0).sum(axis=1)
-    return up, np.where(wanted > 0, (heard + there) / np.maximum(wanted, 1), 0.0)
+    mean, there, rising, most = _means(net.inputs, own[..., (0, 2, 3, 4, 5)], fresh)
+    for group in range(3):
+        column = 11 + 6 * group
+        features[..., column : column + 5] = mean[:, group]
+        features[..., column + 5] = np.where(there[:, group] > 0, mean[:, group, :, 0] - features[..., 0], 0.0)
+    around = mean[:, 3]
+    features[..., 29:34] = around
+    features[..., 34] = rising[:, 3] / np.maximum(there[:, 3], 1)
+    features[..., 35] = most[:, 3]
+    features[..., 36] = np.maximum(around[..., 1], 0) * np.clip(around[..., 0], 0, 1)
+    wanted = net.inputs.count
+    up = _share(there[:, :3].sum(axis=1), wanted[:3].sum(axis=0), where_none=1.0)
+    return up, _share(there.sum(axis=1), wanted.sum(axis=0), where_none=0.0)
 
 
-def _mean(rows: Array, weights: Array, values: Array, fresh: Array) -> tuple[Array, Array, Array, Array]:
-    """Weighted mean over the fresh inputs, how many there are, how many rise, and the largest change of the last hour."""
-    total = np.zeros(values.shape)
-    weight, there, rising = np.zeros(fresh.shape), np.zeros(fresh.shape), np.zeros(fresh.shape)
-    most = np.full(fresh.shape, -np.inf)
-    for j in range(rows.shape[1]):
-        row = rows[:, j]
-        is_there = fresh[:, row] & (row >= 0)
-        w, value = is_there * weights[:, j], values[:, row]
-        total += w[..., None] * value
-        weight += w
-        there += is_there
-        rising += is_there & (value[..., 1] > SHARE_RISING)
-        most = np.maximum(most, np.where(is_there, value[..., 1], -np.inf))
-    return total / np.where(weight > 0, weight, 1)[..., None], there, rising, np.where(there > 0, most, 0.0)
+def _share(there: Array, wanted: Array, *, where_none: float) -> Array:
+    share: Array = np.where(wanted > 0, there / np.maximum(wanted, 1), where_none)
+    return share
+
+
+def _means(inputs: Inputs, values: Array, fresh: Array) -> tuple[Array, Array, Array, Array]:
+    """For slots × groups × rows: weighted means over the fresh inputs, how many there are, how many rise, the largest change."""
+    slots, rows, columns = values.shape
+    packed = np.zeros((slots, rows + 1, columns + 3))
+    packed[:, :rows, :columns] = np.where(fresh[..., None], values, 0.0)
+    packed[:, :rows, columns] = fresh
+    edges = packed[:, inputs.row] * inputs.weight[:, None]
+    edges[..., columns + 1] = packed[:, inputs.row, columns]
+    change = np.where(edges[..., columns + 1] > 0, packed[:, inputs.row, 1], -np.inf)
+    edges[..., columns + 2] = change > SHARE_RISING
+    shape = (slots, len(inputs.count), rows)
+    total = np.add.reduceat(edges, inputs.begin, axis=1).reshape(*shape, columns + 3)
+    most = np.maximum.reduceat(change, inputs.begin, axis=1).reshape(shape)
+    weight, there = total[..., columns], total[..., columns + 1]
+    mean = total[..., :columns] / np.where(weight > 0, weight, 1)[..., None]
+    return mean, there, total[..., columns + 2], np.where(there > 0, most, 0.0)
 
 
 def _jump(net: Network, past: Grid, anchor: Array) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
 from pipelines.upstream_flood.evidence import FEATURES, USED, VARIANTS, Evidence, evidence
-from pipelines.upstream_flood.network import Learned, Network, network, upstream_km
+from pipelines.upstream_flood.network import Learned, Network, network
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -89,8 +89,7 @@ def fit(
     found = examples(levels, ground, level_feed)
     if not len(found.row):
         raise FitError(f"levels of {region} must hold floods to learn from (got {levels.height} readings and no example): give a longer period")
-    group = np.array([bool(above) for above in upstream_km(ground.keys, ground.records)])
-    group &= np.array([any((rows[at] >= 0).any() for rows, _ in ground.upstream) for at in range(len(ground.keys))])
+    group = ground.inputs.count[:3].sum(axis=0) > 0
     betas, errors = _regress(found, len(ground.keys), group)
     record: dict[str, Any] = {
         "region": region, "valid_from": valid_from, "version": 1, "op": "stated", "model": "", "fitted_on": fitted_on,

@@ -16,6 +16,8 @@ __all__ = ["LEVELS", "Learned", "Network", "learned", "network"]
 Array = NDArray[Any]
 Key = tuple[str, ...]
 Record = Mapping[str, Any]
+Runs = list[list[tuple[Key, int, float]]]
+"""For each row its inputs: key, row, weight."""
 
 LEVELS = ("L1", "L2", "L3", "L4")
 THRESHOLDS = ("l1_standby_m", "l2_caution_m", "l3_evacuation_m", "l4_danger_m")
@@ -47,11 +49,30 @@ class Network:
     start_m: Array
     """Start level of a crisis gauge; −inf for a gauge that always reports."""
     raise_at: Array
-    upstream: tuple[tuple[Array, Array], ...]
-    """For each distance class: input rows (rows × most, −1: none) and their weights."""
-    around: tuple[Array, Array]
-    """Neighbouring input rows and their weights, likewise."""
+    inputs: Inputs
     learned: Learned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Who is judged by whom: four groups (upstream near, mid, far; around) × rows, one run of inputs each.
+
+    Each run begins with an input that is never there, so that none is empty.
+    """
+
+    row: Array
+    """Input row of each edge; the number of rows stands for the one that is never there."""
+    weight: Array
+    begin: Array
+    """Where the run of each (group, row) begins; groups outermost."""
+    count: Array
+    """groups × rows: how many inputs there are."""
+
+    def of(self, group: int, row: int) -> Array:
+        """Input rows of one run."""
+        begin = int(self.begin[group * self.count.shape[1] + row]) + 1
+        rows: Array = self.row[begin : begin + int(self.count[group, row])]
+        return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +123,7 @@ def network(
         floor_m=floor_m,
         start_m=np.where([bool(each) and each["reports"] == "above_start" for each in records], column["start_level_m"], -np.inf),  # type: ignore[index]
         raise_at=np.where(np.isnan(column["raise_at_p"]), RAISE_AT, column["raise_at_p"]),
-        upstream=_upstream(keys, records, inputs),
-        around=_around(keys, records, inputs),
+        inputs=_inputs([*_upstream(keys, records, inputs), _around(keys, records, inputs)]),
         learned=known,
     )
 
@@ -138,18 +158,17 @@ def _km(a: Record, b: Record) -> float:
     return float(distance_m(a["lat_deg"], a["lon_deg"], b["lat_deg"], b["lon_deg"])) / 1000
 
 
-def _upstream(keys: Sequence[Key], records: Sequence[Record | None], inputs: Sequence[int]) -> tuple[tuple[Array, Array], ...]:
+def _upstream(keys: Sequence[Key], records: Sequence[Record | None], inputs: Sequence[int]) -> list[Runs]:
     above = upstream_km(keys, records)
     usable = set(inputs)
-    classes = [
+    return [
         [sorted((keys[at], at, 1.0) for at, km in found.items() if at in usable and near <= km < far) for found in above]
         for near, far in CLASSES_KM
     ]
-    return tuple(_padded(each) for each in classes)
 
 
-def _around(keys: Sequence[Key], records: Sequence[Record | None], inputs: Sequence[int]) -> tuple[Array, Array]:
-    out: list[list[tuple[Key, int, float]]] = [[] for _ in keys]
+def _around(keys: Sequence[Key], records: Sequence[Record | None], inputs: Sequence[int]) -> Runs:
+    out: Runs = [[] for _ in keys]
     for region in {key[0] for key in keys}:
         there = [at for at in inputs if keys[at][0] == region]
         lat, lon = (np.array([records[at][name] for at in there]) for name in ("lat_deg", "lon_deg"))  # type: ignore[index]
@@ -158,16 +177,19 @@ def _around(keys: Sequence[Key], records: Sequence[Record | None], inputs: Seque
                 km = distance_m(record["lat_deg"], record["lon_deg"], lat, lon) / 1000
                 near = sorted((float(d), keys[other], other) for d, other in zip(km, there, strict=True) if other != at and d <= NEIGHBOURS_WITHIN_KM)
                 out[at] = [(key, other, 1 / (NEIGHBOURS_FLATTEN_KM + d)) for d, key, other in near[:NEIGHBOURS]]
-    return _padded(out)
+    return out
 
 
-def _padded(lists: Sequence[Sequence[tuple[Key, int, float]]]) -> tuple[Array, Array]:
-    most = max((len(each) for each in lists), default=0)
-    rows, weights = np.full((len(lists), most), -1), np.zeros((len(lists), most))
-    for at, each in enumerate(lists):
-        for j, (_, row, weight) in enumerate(each):
-            rows[at, j], weights[at, j] = row, weight
-    return rows, weights
+def _inputs(groups: Sequence[Runs]) -> Inputs:
+    runs = [run for group in groups for run in group]
+    nobody = len(groups[0])
+    sizes = np.array([len(run) + 1 for run in runs], np.int64)
+    return Inputs(
+        row=np.array([row for run in runs for row in (nobody, *(row for _, row, _ in run))], np.int64),
+        weight=np.array([weight for run in runs for weight in (0.0, *(weight for _, _, weight in run))]),
+        begin=np.cumsum(sizes) - sizes,
+        count=(sizes - 1).reshape(len(groups), nobody),
+    )
 
 
 def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequence[str]) -> Learned:

@@ -132,14 +132,16 @@ class FloodRule:
 
     def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
-        at = np.minimum(subject, 3)
-        p = weighed.window("p", slot, slot + 1)[0][row, at]
-        shown = np.where(np.isnan(p), 31, np.round(np.nan_to_num(p) * 20)).astype(np.int64)
-        etas = arrival_slots(ground, weighed, slot, row, at)
-        code = shown + 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
-        for i in range(3):
-            code = code + ((etas[:, i] % 2**18) << (6 + 18 * i))
-        return np.where(subject < 4, code, weighed.window("silence", slot, slot + 1)[0][row] * (subject == SILENCE))
+        code = weighed.window("silence", slot, slot + 1)[0][row].astype(np.int64) * (subject == SILENCE)
+        level = subject < len(LEVELS)
+        if level.any():
+            row, subject = row[level], subject[level]
+            p = weighed.window("p", slot, slot + 1)[0][row, subject]
+            shown = np.where(np.isnan(p), 31, np.round(np.nan_to_num(p) * 20)).astype(np.int64)
+            shown += 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
+            etas = arrival_slots(ground, weighed, slot, row, subject)
+            code[level] = shown + ((etas % 2**18) << (6 + 18 * np.arange(3))).sum(axis=1)
+        return code
 
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
         """The next slot in which a gauge falls silent or stops being an input."""

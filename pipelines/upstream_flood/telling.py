@@ -118,7 +118,7 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, s
 
 def _because(ground: Network, past: Grid, seen: Evidence, each: Episode, end_ms: int) -> dict[str, Any]:
     row = each.row
-    inputs = sorted({int(other) for rows in (*(rows for rows, _ in ground.upstream), ground.around[0]) for other in rows[row] if other >= 0} | {row})
+    inputs = {row, *(int(other) for group in range(4) for other in ground.inputs.of(group, row))}
     variant = int(seen.variant[0, row])
     three = ground.learned.horizons_h.index(3)
     beta = ground.learned.coefficients[row, variant, three]
@@ -148,9 +148,8 @@ def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, w
 def _leading(ground: Network, seen: Evidence, row: int, name: str) -> int:
     if name.startswith("own"):
         return row
-    which = {"upstream near": 0, "upstream mid": 1, "upstream far": 2}.get(name)
-    rows = (ground.around if which is None else ground.upstream[which])[0][row]
-    fresh = [int(other) for other in rows if other >= 0 and seen.fresh[0, other]]
+    group = ("upstream near", "upstream mid", "upstream far", "around").index(name)
+    fresh = [int(other) for other in ground.inputs.of(group, row) if seen.fresh[0, other]]
     return max(fresh, key=lambda other: (float(seen.features[0, other, 0] + seen.features[0, other, 2]), ground.keys[other]))
 
 
