@@ -1,5 +1,5 @@
 """The edge: outside formats to feeds, feeds to outside formats. One file each, listed in ``SOURCES``."""
 
-from connectors.source import SOURCES, Arrivals, Source, SourceError, open_source
+from connectors.source import SOURCES, Arrivals, Source, SourceError, merged, open_source
 
-__all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "open_source"]
+__all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "merged", "open_source"]

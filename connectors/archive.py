@@ -95,8 +95,12 @@ class Archive:
         wanted = feed(feed_name).frame_schema
         absent = [each for each in wanted if each not in frame.columns]
         if absent:
-            raise ArchiveError(f"frame of {feed_name} must have all its columns (got none named {', '.join(absent)}): see Feed.frame_schema")
+            raise ArchiveError(
+                f"frame of {feed_name} must have all its columns (got none named {', '.join(absent)}): see Feed.frame_schema"
+            )
         rows = frame.select(pl.col(each).cast(dtype) for each, dtype in wanted.items()).sort("arrived", "partition", "offset")
+        if rows["arrived"].null_count():
+            raise ArchiveError(f"rows of {feed_name} must have arrived (got null): stamp them where they enter")
         for (day,), part in rows.group_by(pl.col("arrived").dt.date(), maintain_order=True):
             self._write_part(feed_name, self.settings.path / feed_name / str(day), part)
 
@@ -135,7 +139,7 @@ class Archive:
         written, count = _header(name, data)
         ours = _schema(feed_name)
         same = to_parsing_canonical_form(written) == to_parsing_canonical_form(ours)
-        if written.get("name") != fastavro.parse_schema(ours)["name"]:
+        if written.get("name") != f"{ours['namespace']}.{ours['name']}":
             raise ArchiveError(f"file {name} must hold records of {feed_name} (got {written.get('name')!r}): move it away")
         rows = _in_bulk(name, data) if same and _flat(feed_name) else _one_by_one(name, data, feed_name)
         rows = rows.select(pl.col(each).cast(dtype) for each, dtype in feed(feed_name).frame_schema.items())
@@ -172,7 +176,10 @@ def _schema(feed_name: str) -> dict[str, Any]:
     """The feed's schema with its envelope."""
     fields = feed(feed_name).schema["fields"]
     held = {each["name"] for each in fields}
-    return {**feed(feed_name).schema, "fields": fields + [{"name": name, "type": kind} for name, kind in _ENVELOPE.items() if name not in held]}
+    return {
+        **feed(feed_name).schema,
+        "fields": fields + [{"name": name, "type": kind} for name, kind in _ENVELOPE.items() if name not in held],
+    }
 
 
 def _written(schema: dict[str, Any]) -> dict[str, Any]:

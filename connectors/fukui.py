@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import re
 import tarfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import polars as pl
 
@@ -69,16 +69,12 @@ def open(path: Path, settings: FukuiSettings | None = None) -> FukuiFiles:
     settings = settings or FukuiSettings(path=path)
     if path.is_dir():
         return FukuiFiles(settings=settings, files=_listed(path))
-    if not path.is_file() or not tarfile.is_tarfile(path):
+    if not path.is_file():
         raise FukuiError(f"path of fukui must be a folder or a .tar.gz of daily files (got {str(path)!r}): see data/fukui/README.md")
     unpacked = TemporaryDirectory(prefix="tsunagu-fukui-")
     try:
-        with tarfile.open(path) as packed:
-            packed.extractall(unpacked.name, filter="data")
+        _unpack(path, Path(unpacked.name))
         return FukuiFiles(settings=settings, files=_listed(Path(unpacked.name)), unpacked=unpacked)
-    except (tarfile.TarError, OSError, EOFError) as fault:
-        unpacked.cleanup()
-        raise FukuiError(f"archive {path.name} must be a whole .tar.gz that stays within its folder (got {fault}): fetch it again") from fault
     except FukuiError:
         unpacked.cleanup()
         raise
@@ -139,6 +135,16 @@ class FukuiFiles:
 # --- files
 
 
+def _unpack(path: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(path) as packed:
+            packed.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as fault:
+        raise FukuiError(
+            f"archive {path.name} must be a whole .tar.gz that stays within its folder (got: {fault}): fetch it again"
+        ) from fault
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """A daily file: its name below the folder, and the day (JST) in that name."""
@@ -190,8 +196,8 @@ class _Day:
     @property
     def span(self) -> tuple[int, int]:
         """Minutes of the first and the last arrival."""
-        arrived = pl.concat([self.rows["arrived_min"], self.dead["arrived_min"]])
-        return int(arrived.min()), int(arrived.max())  # type: ignore[arg-type]
+        arrived = pl.concat([self.rows["arrived_min"], self.dead["arrived_min"]]).to_numpy()
+        return int(arrived.min()), int(arrived.max())
 
     @property
     def nothing(self) -> _Day:
@@ -223,7 +229,9 @@ def _parts(file: _File) -> Iterator[_Day]:
 
 def _merged(parts: list[_Day]) -> _Day:
     """Scrapes in order of arrival; those of one minute in order of file and line."""
-    rows, dead = (pl.concat(frames).sort("arrived_min", maintain_order=True) for frames in ([p.rows for p in parts], [p.dead for p in parts]))
+    rows, dead = (
+        pl.concat(frames).sort("arrived_min", maintain_order=True) for frames in ([p.rows for p in parts], [p.dead for p in parts])
+    )
     return _Day(number=parts[0].number, rows=rows, dead=dead)
 
 
@@ -266,7 +274,9 @@ def _placed(name: str, rows: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
     placed = rows.with_columns(place.alias("place_in_minute"))
     crowded = placed.filter(pl.col("place_in_minute") >= _PLACES)["arrived_min"]
     if len(crowded):
-        raise FukuiError(f"rows of {name} in one minute must be at most {_PLACES} (got more at {_utc(crowded[0]).isoformat()}): split the files")
+        raise FukuiError(
+            f"rows of {name} in one minute must be at most {_PLACES} (got more at {_utc(crowded[0]).isoformat()}): split the files"
+        )
     placed = placed.with_columns(((pl.col("arrived_min") - JST_MIN) * _PLACES + pl.col("place_in_minute")).alias("offset"))
     told = {"arrived": _time("arrived_min"), "partition": pl.lit(0), **columns}
     return placed.select(told.get(each, pl.col(each)).cast(dtype).alias(each) for each, dtype in feed(name).frame_schema.items())

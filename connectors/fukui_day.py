@@ -29,6 +29,7 @@ _AHEAD_MIN = 7 * DAY_MIN
 _CLOCK_TURNS_MIN = 9 * 60
 _JUMP_MIN = 2 * 60
 _AROUND_ROWS = 51
+_NEVER = 1 << 31
 _LEVEL_LIMIT_M = 10_000
 _YEARS = range(2000, 2101)
 _HEADER = "日時,河川水位,id"
@@ -128,18 +129,17 @@ def _fields(texts: list[str | None]) -> pl.DataFrame:
 
 
 def _with_new_year(stamped: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Rows with ``observed_min``, those of the new year that carry the old one set right and marked ``turned``."""
-    turned = pl.lit(value=False)
-    first = (pl.col("day").dt.year() == day.year) & (pl.col("day").dt.month() == 1) & (pl.col("day").dt.day() == 1)
+    """Rows with ``observed_min``, true where the clock still said the old year; such rows are ``turned``."""
     rows = stamped.with_columns(_stamp().alias("observed_min"), _scrape())
+    first = pl.col("day") == date(day.year, 1, 1)
+    turned = pl.lit(value=False)
     if (day.month, day.day) == (1, 1):
-        turned = first & (pl.col("line") >= _turn_line(rows.filter(first), day))
+        turned = pl.col("line") >= _turn_line(rows.filter(first), day)
     if (day.month, day.day) == (12, 31):
         midnight = pl.col("observed_min").max().over("scrape") >= minutes(day) + DAY_MIN - 60
         turned = first & midnight & (pl.col("minute") < _CLOCK_TURNS_MIN)
     year_min = minutes(date(day.year + 1, 1, 1)) - minutes(date(day.year, 1, 1))
-    rows = rows.with_columns(turned.alias("turned"))
-    return rows.with_columns(pl.col("observed_min") + pl.when("turned").then(year_min).otherwise(0))
+    return rows.with_columns(turned.alias("turned"), pl.col("observed_min") + pl.when(turned & first).then(year_min).otherwise(0))
 
 
 def _turn_line(first: pl.DataFrame, day: date) -> int:
@@ -148,14 +148,15 @@ def _turn_line(first: pl.DataFrame, day: date) -> int:
     Either the clock of the whole file turned at 09:00 (nothing is later), or the gauges of a scrape jump back.
     A scrape jumps when most of its gauges do: one gauge that repeats an old reading does not turn a year.
     """
-    if first.is_empty():
+    newest = first.select(pl.col("observed_min").max()).item()
+    if newest is None:
+        return _NEVER
+    if newest < minutes(day) + _CLOCK_TURNS_MIN:
         return 0
-    if first["observed_min"].max() < minutes(day) + _CLOCK_TURNS_MIN:  # type: ignore[operator]
-        return 0
-    change = pl.col("observed_min").diff().over("gauge_id")
-    scrapes = first.with_columns((change < -_JUMP_MIN).alias("jumps")).group_by("scrape").agg(pl.col("jumps").mean(), pl.col("line").min())
-    line = scrapes.filter(pl.col("jumps") >= 0.5)["line"].min()
-    return int(line) if line is not None else first["line"].max() + 1  # type: ignore[arg-type, operator]
+    back = (pl.col("observed_min").diff().over("gauge_id") < -_JUMP_MIN).alias("back")
+    scrapes = first.with_columns(back).group_by("scrape").agg(pl.col("back").mean(), pl.col("line").min())
+    turned = scrapes.filter(pl.col("back") >= 0.5).select(pl.col("line").min()).item()
+    return _NEVER if turned is None else int(turned)
 
 
 def _without_last_years(rows: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -167,8 +168,12 @@ def _without_last_years(rows: pl.DataFrame, day: date) -> pl.DataFrame:
     around = pl.col("observed_min").rolling_median(_AROUND_ROWS, min_samples=1, center=True)
     early = suspect & (pl.col("observed_min") > around + _AHEAD_MIN)
     rows = rows.with_columns(early.alias("early"), around.alias("around"))
-    rows = rows.with_columns(pl.when("early").then(_stamp(pl.col("day").dt.offset_by("-1y"))).otherwise("observed_min").alias("observed_min"))
-    beyond = (pl.col("early") & (pl.col("observed_min") > pl.col("around") + _AHEAD_MIN)) | (pl.col("observed_min") > limit_min + 366 * DAY_MIN)
+    rows = rows.with_columns(
+        pl.when("early").then(_stamp(pl.col("day").dt.offset_by("-1y"))).otherwise("observed_min").alias("observed_min")
+    )
+    beyond = (pl.col("early") & (pl.col("observed_min") > pl.col("around") + _AHEAD_MIN)) | (
+        pl.col("observed_min") > limit_min + 366 * DAY_MIN
+    )
     return rows.with_columns(beyond.alias("ahead"))
 
 

@@ -166,7 +166,8 @@ def _decoded(line: bytes, place: str, decode: _Code) -> tuple[Any, ...]:
     try:
         row = json.loads(line)
     except ValueError as fault:
-        raise JsonLinesError(f"{place} must be one JSON object in UTF-8 (got {line[:60]!r}): {fault}") from fault
+        shown = line.rstrip(b"\n")[:60]
+        raise JsonLinesError(f"{place} must be one JSON object in UTF-8 (got {shown!r})") from fault
     try:
         return tuple(decode(row).values())
     except _Misfit as fault:
@@ -287,4 +288,5 @@ def _bytes_of(value: Any) -> bytes:
 
 def _instance(dtype: Any) -> pl.DataType:
     """Polars gives inner types as classes or as instances; a match needs instances."""
-    return dtype() if isinstance(dtype, type) else dtype
+    instance: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return instance

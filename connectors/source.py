@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ import polars as pl
 
 from connectors import archive, fukui
 
-__all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "open_source"]
+__all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "merged", "open_source"]
 
 Arrivals = Mapping[str, pl.DataFrame]
 """Feed name to frame (the feed's ``frame_schema``), each in order of arrival. What could not be read is under
@@ -38,14 +38,64 @@ SOURCES: Mapping[str, Callable[[Path], Source]] = {"archive": archive.open, "fuk
 
 
 def open_source(name: str) -> Source:
-    """The source that ``kind:PATH`` names, for example ``fukui:data/fukui/2024-05``.
+    """The source that ``kind:PATH`` names, for example ``fukui:data/fukui/flood-2024-05``.
 
     Raises:
         SourceError: the kind is unknown, or there is nothing at the path.
     """
     kind, colon, path = name.partition(":")
     if not colon or kind not in SOURCES:
-        raise SourceError(f"source must be KIND:PATH with KIND one of {', '.join(SOURCES)} (got {name!r}): for example fukui:data/fukui/flood")
+        known = ", ".join(SOURCES)
+        raise SourceError(f"source must be KIND:PATH with KIND one of {known} (got {name!r}): for example fukui:data/fukui/flood-2024-05")
     if not Path(path).exists():
         raise SourceError(f"path of source {kind} must exist (got {path!r}): give a folder or an archive file")
     return SOURCES[kind](Path(path))
+
+
+def merged(sources: Sequence[Source], since: datetime | None = None, until: datetime | None = None) -> Iterator[Arrivals]:
+    """Several sources as one, in order of arrival; what arrived at one instant is never torn apart."""
+    if len(sources) == 1:
+        yield from sources[0].read(since, until)
+        return
+    streams = [_Stream(each.read(since, until)) for each in sources]
+    while any(each.frames for each in streams):
+        safe = min((each.newest() for each in streams if each.frames and not each.ended), default=None)
+        yield _joined([each.take(safe) for each in streams])
+        for each in streams:
+            each.fill(beyond=safe)
+
+
+class _Stream:
+    """One source, read ahead so far that it holds more than one instant or has ended."""
+
+    def __init__(self, chunks: Iterator[Arrivals]) -> None:
+        self._chunks = chunks
+        self.frames: dict[str, pl.DataFrame] = {}
+        self.ended = False
+        self.fill(beyond=None)
+
+    def newest(self) -> datetime:
+        return max(frame["arrived"][-1] for frame in self.frames.values())
+
+    def fill(self, beyond: datetime | None) -> None:
+        """Reads on until something newer than ``beyond`` is held."""
+        while not self.ended and not (self.frames and (beyond is None or self.newest() > beyond)):
+            chunk = next(self._chunks, None)
+            self.ended = chunk is None
+            self.frames = _joined([self.frames, chunk or {}])
+
+    def take(self, before: datetime | None) -> dict[str, pl.DataFrame]:
+        """Gives what arrived before an instant (None: all) and keeps the rest."""
+        if before is None:
+            ready, self.frames = self.frames, {}
+            return ready
+        ready = _joined([{name: frame.filter(pl.col("arrived") < before) for name, frame in self.frames.items()}])
+        self.frames = _joined([{name: frame.filter(pl.col("arrived") >= before) for name, frame in self.frames.items()}])
+        return ready
+
+
+def _joined(chunks: Sequence[Arrivals]) -> dict[str, pl.DataFrame]:
+    """Chunks as one: of each feed all rows in order of arrival, feeds without rows left out."""
+    names = dict.fromkeys(name for chunk in chunks for name in chunk)
+    frames = {name: pl.concat([chunk[name] for chunk in chunks if name in chunk]) for name in names}
+    return {name: frame.sort("arrived", "partition", "offset", maintain_order=True) for name, frame in frames.items() if frame.height}

@@ -28,7 +28,7 @@ def engine(linkage: Derive, start: Start | None = None) -> Engine:
     return Engine(linkage, {name: feed(name) for name in (*linkage.feeds, linkage.says)}, start)
 
 
-def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, since: datetime | None = None) -> Iterator[tuple[datetime, Spoken]]:
+def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, since: datetime | None = None) -> Iterator[Spoken]:
     """Runs a linkage over recorded arrivals.
 
     Args:
@@ -38,19 +38,27 @@ def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, 
         since: from which arrival on to speak; None: from the first.
 
     Yields:
-        After each batch that was spoken about, or in which something was late or unreadable: its instant, and what was said.
+        What each batch gave, where it gave anything. What a source could not read comes once for each chunk.
     """
     running = engine(linkage)
-    wanted = set(linkage.feeds)
-    running.recall({name: frame for name, frame in references.items() if name in wanted})
+    running.recall({name: frame for name, frame in references.items() if name in linkage.feeds})
     for chunk in arrivals:
-        for instant, batch in instants({name: frame for name, frame in chunk.items() if name in wanted}):
+        dead = _since(chunk.get("dead.v1"), since)
+        if dead is not None:
+            yield Spoken(facts=None, late=None, dead=dead)
+        for instant, batch in instants({name: frame for name, frame in chunk.items() if name in linkage.feeds}):
             if since is not None and instant < since:
                 running.recall(batch)
                 continue
             spoken = running.step(batch)
             if spoken.facts is not None or spoken.late is not None or spoken.dead is not None:
-                yield instant, spoken
+                yield spoken
+
+
+def _since(frame: pl.DataFrame | None, since: datetime | None) -> pl.DataFrame | None:
+    if frame is not None and since is not None:
+        frame = frame.filter(pl.col("arrived") >= since)
+    return frame if frame is not None and frame.height else None
 
 
 def instants(chunk: Mapping[str, pl.DataFrame]) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:

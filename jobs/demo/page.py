@@ -81,31 +81,35 @@ def _embedded(data: Any) -> str:
 
 
 def _answer_en(told: list[Entry]) -> str:
-    count = {outcome: sum(each.outcome == outcome for each in told) for outcome in ("in_time", "late", "missed", "in_vain", "near")}
-    quartiles = lead_quartiles(told)
-    vain = f"{_times(count['in_vain'] + count['near'], 'notice')} had no water after, {count['near']} of them short of the level by 10 cm or less."
+    count, quartiles = _counted(told), lead_quartiles(told)
+    vain = f"{_times(count['in_vain'] + count['near'], 'notice')} had no water after"
+    near = f"{count['near']} of them short of the level by 10 cm or less."
     if quartiles is None:
-        return f"No gauge passed an official level. {vain}"
-    water = sum(each.crossed_at is not None for each in told)
+        return f"No gauge passed an official level. {vain}, {near}"
     return (
-        f"River gauges passed an official level {_times(water)}, and in {count['in_time']} of these the town had been told before; "
+        f"River gauges passed an official level {_times(count['water'])}, "
+        f"and in {count['in_time']} of these the town had been told before; "
         f"the median lead was {_duration_en(quartiles[0])} (not in time counts as 0). "
-        f"Word came too late {_times(count['late'])}, nobody was told {_times(count['missed'])}, and {vain}"
+        f"Word came too late {_times(count['late'])}, nobody was told {_times(count['missed'])}, and {vain}, {near}"
     )
 
 
 def _answer_ja(told: list[Entry]) -> str:
-    count = {outcome: sum(each.outcome == outcome for each in told) for outcome in ("in_time", "late", "missed", "in_vain", "near")}
-    quartiles = lead_quartiles(told)
-    vain = f"空振りは{count['in_vain'] + count['near']}回（うち{count['near']}回は基準水位まで10cm以内）。"
+    count, quartiles = _counted(told), lead_quartiles(told)
+    vain = f"水が来なかった早期注意は{count['in_vain'] + count['near']}回（うち{count['near']}回は基準水位まで10cm以内）でした。"
     if quartiles is None:
         return f"基準水位に達した観測所はありませんでした。{vain}"
-    water = sum(each.crossed_at is not None for each in told)
     return (
-        f"基準水位への到達は{water}回、そのうち{count['in_time']}回は到達前に市町へ早期注意を伝えられました"
+        f"基準水位への到達は{count['water']}回、そのうち{count['in_time']}回は到達前に市町へ早期注意を伝えられました"
         f"（猶予の中央値{_duration_ja(quartiles[0])}、間に合わなかったものは0とする）。"
         f"遅れ{count['late']}回、見逃し{count['missed']}回、{vain}"
     )
+
+
+def _counted(told: list[Entry]) -> dict[str, int]:
+    outcomes = ("in_time", "late", "missed", "in_vain", "near")
+    count = {outcome: sum(each.outcome == outcome for each in told) for outcome in outcomes}
+    return count | {"water": sum(each.crossed_at is not None for each in told)}
 
 
 def _times(count: int, noun: str = "time") -> str:

@@ -32,9 +32,11 @@ NOT_KNOWN = {
 Outcome = Literal["in_time", "late", "missed", "near", "in_vain", "open", "uncounted", "unscored"]
 
 _OF_EVENT: Mapping[tuple[str, bool], Outcome] = {("hit", False): "in_time", ("miss", True): "late", ("miss", False): "missed"}
+# A notice about water that came has its place with the event. One that has none was a second word about water counted
+# already, or nobody saw when the water came.
 _OF_NOTICE: Mapping[str, Outcome] = {
-    "hit": "in_time", "late": "late", "near": "near", "false": "in_vain",
-    "open": "open", "uncounted": "uncounted", "unscored": "unscored",
+    "hit": "uncounted", "late": "uncounted", "uncounted": "uncounted", "near": "near",
+    "false": "in_vain", "open": "open", "unscored": "unscored",
 }  # fmt: skip
 
 

@@ -64,8 +64,12 @@ class Evidence:
     """Slot of the newest level; ``NEVER``: none."""
     variant: Array
     """Index of the richest coefficient table that may be used."""
-    silence: Array
-    """0: the gauge spoke lately, 1: stale, 2: no reading."""
+    stale: Array
+    """The last level is older than it may be."""
+    no_reading: Array
+    """None came for long, or the gauge speaks without one."""
+    asleep: Array
+    """A crisis gauge whose newest level, at most a day old, is below its start level."""
 
 
 def evidence(net: Network, past: Grid, slots: range) -> Evidence:
@@ -92,6 +96,7 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
     _shape(features)
     shares = _surroundings(net, own, fresh, features)
     features[~fresh] = 0.0
+    stale, no_reading, asleep = _silence(past, slots, anchor, net)
     scale = np.where(np.isfinite(net.learned.scale_m), net.learned.scale_m, 0.0)
     return Evidence(
         features=features,
@@ -101,7 +106,9 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
         jump_m=_jump(net, past, anchor) * fresh,
         anchor=anchor,
         variant=np.where(shares[0] < HALF, 0, np.where(shares[1] < HALF, 1, 2)) * (scale > 0),
-        silence=_silence(past, slots, anchor, net),
+        stale=stale,
+        no_reading=no_reading,
+        asleep=asleep,
     )
 
 
@@ -198,8 +205,8 @@ def _jump(net: Network, past: Grid, anchor: Array) -> Array:
     return np.nan_to_num(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
 
 
-def _silence(past: Grid, slots: range, anchor: Array, net: Network) -> Array:
-    """Which gauges cannot be judged for want of a level: 1 stale, 2 no reading."""
+def _silence(past: Grid, slots: range, anchor: Array, net: Network) -> tuple[Array, Array, Array]:
+    """Which gauges cannot be judged for want of a level: stale, without reading, below their start level."""
     base = past.slots.first
     ends = np.arange(slots.start, slots.stop)[:, None] * past.every_ms
     rows = np.arange(anchor.shape[1])
@@ -208,13 +215,10 @@ def _silence(past: Grid, slots: range, anchor: Array, net: Network) -> Array:
     taken = np.where(known, past.slots["time"][at, rows], NEVER) if len(past.slots) else np.full(anchor.shape, NEVER)
     age_min = (ends - taken) / 60_000
     mute = past.slots.window("last_mute", slots.start, slots.stop) > anchor
-    stale, silent = _patience_min(net, past, at, rows)
-    return np.where((age_min > silent) | mute | ~known, 2, np.where(age_min > stale, 1, 0)).astype(np.int8)
-
-
-def _patience_min(net: Network, past: Grid, at: Array, rows: Array) -> tuple[Array, Array]:
-    asleep = past.slots["value"][at, rows] < net.start_m if len(past.slots) else np.zeros(at.shape, bool)
-    return np.where(asleep, HEARTBEAT_STALE_MIN, STALE_MIN), np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)
+    asleep = known & (past.slots["value"][at, rows] < net.start_m) if len(past.slots) else known
+    stale_min, silent_min = np.where(asleep, HEARTBEAT_STALE_MIN, STALE_MIN), np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)
+    stale, no_reading = (age_min > stale_min) | ~known, (age_min > silent_min) | mute | ~known
+    return stale, no_reading, asleep & ~stale & ~no_reading
 
 
 def forecast_rise(known: Learned, features: Array, variant: Array) -> Array:

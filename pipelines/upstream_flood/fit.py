@@ -38,6 +38,8 @@ LEAST_SCALE_M, SCALE_QUANTILE, SCALE_OF_L1 = 0.15, 0.995, 0.35
 SPIKE_M, SPIKE_WITHIN = 0.8, timedelta(hours=4)
 GAP = timedelta(minutes=150)
 """A reading is no example where a longer gap follows: its highest level is not known."""
+RISING = 0.1
+"""A level rises when the change of the last hour is above this, in s."""
 LEAST_ROWS = 40
 """A bin of mu with fewer errors borrows those of its neighbours."""
 LEAST_READINGS = 200
@@ -99,9 +101,9 @@ def fit(
              "coefficients": betas[at].astype(np.float32).ravel().tolist()}
             for at, key in enumerate(ground.keys) if key in scales for median, scale in [scales[key]]
         ],
-        "errors": errors, "mu_edges": np.float32(MU_EDGES).tolist(), "error_steps": np.float32(ERROR_STEPS).tolist(),
+        "errors": errors, "keeps_rising": _keeps_rising(found, group), "mu_edges": np.float32(MU_EDGES).tolist(), "error_steps": np.float32(ERROR_STEPS).tolist(),
     }  # fmt: skip
-    digest = hashlib.sha256(repr([record["gauges"], record["errors"]]).encode()).hexdigest()
+    digest = hashlib.sha256(repr([record[name] for name in ("gauges", "errors", "keeps_rising")]).encode()).hexdigest()
     return record | {"model": f"{region}-{digest[:10]}"}
 
 
@@ -211,6 +213,21 @@ def _rises(past: Grid, ground: Network, slots: range) -> Array:
         if lag % 6 == 0 and lag // 6 in HORIZONS_H:
             rise = np.clip((highest - filled[: len(slots)]) / ground.learned.scale_m, -0.5, 4)
             out[..., HORIZONS_H.index(lag // 6)] = np.where(broken | ~np.isfinite(rise), np.nan, rise)
+    return out
+
+
+def _keeps_rising(found: Examples, group: Array) -> list[dict[str, Any]]:
+    """How much of the last hour's rise follows within 3 hours, at most all of it: mean of min(rise, d1) ÷ d1 where the level rises.
+
+    This is the chance that a level is passed that lies anywhere within that rise above the water.
+    """
+    d1, rise = found.features[:, FEATURES.index("d1")], found.rise[:, HORIZONS_H.index(3)]
+    rising = (d1 > RISING) & np.isfinite(rise)
+    out = []
+    for name, of_group in (("network", True), ("rest", False)):
+        mine = rising & (group[found.row] == of_group)
+        share = np.average(np.clip(rise[mine] / d1[mine], 0, 1), weights=found.share[mine]) if mine.any() else 0.0
+        out.append({"group": name, "share": float(np.float32(share))})
     return out
 
 

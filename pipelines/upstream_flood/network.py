@@ -87,6 +87,8 @@ class Learned:
     group: Array
     exceedance: Array
     """groups × variants × horizons × bins of mu × error steps."""
+    keeps_rising: Array
+    """rows: chance that a level within the last hour's rise above the water is passed within 3 hours."""
     horizons_h: tuple[int, ...]
     mu_edges: Array
     error_from: float
@@ -199,7 +201,7 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
         nothing = np.full(len(keys), np.nan)
         return Learned(
             names=(None,) * len(keys), median_m=nothing, scale_m=nothing, coefficients=np.zeros((len(keys), 1, 1, len(features))),
-            group=np.zeros(len(keys), np.int64), exceedance=np.zeros((1, 1, 1, 1, 2)), horizons_h=(3,), mu_edges=np.zeros(0),
+            group=np.zeros(len(keys), np.int64), exceedance=np.zeros((1, 1, 1, 1, 2)), keeps_rising=nothing, horizons_h=(3,), mu_edges=np.zeros(0),
             error_from=0.0, error_step=1.0,
         )  # fmt: skip
     one = usable[min(usable)]
@@ -211,6 +213,7 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
         for each in model["errors"]:
             at = groups[region, each["group"]], model["variants"].index(each["variant"]), model["horizons_h"].index(each["horizon_h"])
             tables[at] = np.array(each["exceedance"]).reshape(tables.shape[-2:])
+    keeps = {(region, each["group"]): each["share"] for region, model in usable.items() for each in model["keeps_rising"]}
     entries = {(region, each["gauge_id"]): each for region, model in usable.items() for each in model["gauges"]}
     found = [entries.get(key) for key in keys]  # type: ignore[call-overload]
     coefficients = np.zeros((len(keys), *shape))
@@ -224,6 +227,7 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
         coefficients=coefficients,
         group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)]),
         exceedance=tables,
+        keeps_rising=np.array([keeps[key[0], entry["group"]] if entry else np.nan for key, entry in zip(keys, found, strict=True)]),
         horizons_h=tuple(one["horizons_h"]),
         mu_edges=np.array(one["mu_edges"], np.float64),
         error_from=float(steps[0]),

@@ -38,16 +38,16 @@ CLEAR_BELOW_M = 0.1
 QUIET_H = 6
 SPIKE_M = 0.8
 
-SILENCE, THRESHOLD, OBSERVED = 4, 5, 6
-"""Subjects beside the four levels."""
+OWN_STATES = ("stale", "no_reading", "no_threshold", "not_observed")
+"""What can be said of the gauge itself."""
 
 
 class FloodRule:
     """Notices for every gauge from its own past, from upstream and from around it."""
 
     name, version = "upstream_flood", "1"
-    subjects = (*LEVELS, "silence", "threshold", "observed")
-    least = (*(timedelta(minutes=120),) * 4, *(timedelta(0),) * 3)
+    subjects = (*LEVELS, *OWN_STATES)
+    least = (*(timedelta(minutes=120),) * len(LEVELS), *(timedelta(0),) * len(OWN_STATES))
     lookback = timedelta(hours=QUIET_H)
     renewal = timedelta(hours=3)
     bridge = timedelta(minutes=400)
@@ -60,8 +60,10 @@ class FloodRule:
         "calm": (bool, False, (4,)),
         "quiet": (bool, False, (4,)),
         "unconfirmed": (bool, False, ()),
-        "silence": (np.int8, 2, ()),
+        "stale": (bool, True, ()),
+        "no_reading": (bool, True, ()),
         "anchor": (np.int64, -1, ()),
+        "asleep": (bool, False, ()),
     }
 
     def ground(self, keys: Sequence[Key], tables: Mapping[str, Mapping[Key, Mapping[str, Any]]], every_ms: int) -> Network:
@@ -86,31 +88,32 @@ class FloodRule:
         spike = np.fmax(SPIKE_M, known.scale_m)
         return {
             "mu": mu,
-            "p": np.where(np.isnan(level), np.nan, p),
+            "p": np.where(np.isnan(level), np.nan, np.where(net, np.fmax(p, known.keeps_rising[:, None]), p)),
             "level_m": seen.level_m,
             "variant": seen.variant,
             "raises": raises & seen.fresh[..., None],
             "calm": passive & (level < limit - CLEAR_BELOW_M),
             "quiet": below & ~raises,
             "unconfirmed": (np.abs(seen.jump_m) > spike) & (seen.features[..., FEATURES.index("around_share")] == 0),
-            "silence": seen.silence,
+            "stale": seen.stale,
+            "no_reading": seen.no_reading,
             "anchor": seen.anchor,
+            "asleep": seen.asleep,
         }
 
     def judge(self, ground: Network, past: Grid, weighed: Sliding, slots: range) -> Verdict:
         """The table of transitions, for all slots at once."""
         calm = weighed.window("calm", slots.start, slots.stop) & self._calm_before(past, weighed, slots)
         quiet = self._quiet_long(past, weighed, slots)
-        silence = weighed.window("silence", slots.start, slots.stop)[..., None]
-        limits = np.broadcast_to(ground.thresholds_m, (len(slots), *ground.thresholds_m.shape))
-        level = weighed.window("level_m", slots.start, slots.stop)
-        unheard = (level < ground.start_m)[..., None]
-        bare = np.broadcast_to(np.isnan(ground.thresholds_m).all(axis=1)[:, None], silence.shape)
-        gone = np.broadcast_to(~ground.valid[:, None], silence.shape)
+        stale, no_reading = (weighed.window(name, slots.start, slots.stop) for name in ("stale", "no_reading"))
+        bare = np.broadcast_to(np.isnan(ground.thresholds_m).all(axis=1), stale.shape)
+        asleep = weighed.window("asleep", slots.start, slots.stop)
+        own = np.stack([stale, no_reading, bare, asleep], axis=-1)
+        void = np.concatenate([np.isnan(ground.thresholds_m), np.broadcast_to(~ground.valid[:, None], own.shape[1:])], axis=-1)
         return Verdict(
-            opens=np.concatenate([weighed.window("raises", slots.start, slots.stop), silence > 0, bare, unheard], axis=-1),
-            closes=np.concatenate([calm | quiet, silence == 0, ~bare, ~unheard], axis=-1),
-            void=np.concatenate([np.isnan(limits), gone, gone, gone], axis=-1),
+            opens=np.concatenate([weighed.window("raises", slots.start, slots.stop), own], axis=-1),
+            closes=np.concatenate([calm | quiet, ~own], axis=-1),
+            void=np.broadcast_to(void, (len(slots), *void.shape)),
         )
 
     def _calm_before(self, past: Grid, weighed: Sliding, slots: range) -> Array:
@@ -132,7 +135,7 @@ class FloodRule:
 
     def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
-        code = weighed.window("silence", slot, slot + 1)[0][row].astype(np.int64) * (subject == SILENCE)
+        code = np.zeros(len(row), np.int64)
         level = subject < len(LEVELS)
         if level.any():
             row, subject = row[level], subject[level]

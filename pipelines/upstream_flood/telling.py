@@ -29,9 +29,10 @@ MOST_WEIGHED = 3
 LEVEL_FEED = "river.level.v1"
 
 
-class _Named(Protocol):
+class _Rule(Protocol):
     name: str
     version: str
+    subjects: tuple[str, ...]
 
 
 def arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, level: Array) -> Array:
@@ -73,7 +74,7 @@ def _when(wanted: float, reached: Array, hours: Array) -> float:
 
 
 def tell(
-    rule: _Named, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
+    rule: _Rule, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
 ) -> list[dict[str, Any]]:
     """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
     seen: dict[int, Evidence] = {}
@@ -88,7 +89,7 @@ def tell(
                 seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
             out.append(common | _about_level(ground, past, weighed, each, seen[each.slot]))
         else:
-            out.append(common | _about_gauge(ground, past, weighed, each))
+            out.append(common | _about_gauge(rule, ground, each))
     return out
 
 
@@ -153,16 +154,16 @@ def _leading(ground: Network, seen: Evidence, row: int, name: str) -> int:
     return max(fresh, key=lambda other: (float(seen.features[0, other, 0] + seen.features[0, other, 2]), ground.keys[other]))
 
 
-def _about_gauge(ground: Network, past: Grid, weighed: Sliding, each: Episode) -> dict[str, Any]:
-    silence = int(weighed.window("silence", each.slot, each.slot + 1)[0, each.row])
-    state = ("stale" if silence == 1 else "no_reading", "no_threshold", "not_observed")[each.subject - len(LEVELS)]
-    state = "cleared" if each.ended_ms is not None else state
-    record = ground.records[each.row] or {"municipality": "", "river": "", "name": ground.keys[each.row][1]}
-    ja, en = own_state(record, state)
-    end_ms = each.onset_ms if each.ended_ms is None else each.ended_ms
-    nothing = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "model"))
-    because = {"ranges": [_range([ground.keys[each.row][1]], end_ms)], "weighed_most": [], "variant": ""}
-    return nothing | {"state": state, "time": _utc(end_ms), "headline_ja": ja, "headline_en": en, "because": because}
+def _about_gauge(rule: _Rule, ground: Network, each: Episode) -> dict[str, Any]:
+    state = "cleared" if each.ended_ms is not None else rule.subjects[each.subject]
+    ja, en = own_state(ground.records[each.row] or {}, state, rule.subjects[each.subject])
+    time_ms = each.onset_ms if each.ended_ms is None else each.ended_ms
+    because = {"ranges": [_range([ground.keys[each.row][1]], time_ms)], "weighed_most": [], "variant": ""}
+    return _NOTHING | {"state": state, "time": _utc(time_ms), "headline_ja": ja, "headline_en": en, "because": because}
+
+
+_NOTHING = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "model"))
+"""What only a notice about a level has."""
 
 
 def _utc(time_ms: int) -> datetime:

@@ -26,7 +26,12 @@ _OWN = {
     "no_reading": ("水位が届いていません。判断できません", "gives no level: it cannot be judged"),
     "no_threshold": ("基準水位がないため判断できません", "has no usable official level: it cannot be judged"),
     "not_observed": ("観測開始水位に達していないため水位は観測されていません", "is below its start level: nothing is observed"),
-    "cleared": ("再び判断できます", "can be judged again"),
+}
+_ENDED = {
+    "stale": ("水位が再び届いています", "sends levels again"),
+    "no_reading": ("水位が再び届いています", "sends levels again"),
+    "no_threshold": ("基準水位が設定されました", "has an official level now"),
+    "not_observed": ("観測開始水位に達しました", "has reached its start level"),
 }
 
 
@@ -75,7 +80,7 @@ def sentence(told: Told) -> tuple[str, str]:
     )
 
 
-def own_state(gauge: Mapping[str, Any], state: str) -> tuple[str, str]:
-    """The headline of a statement about the gauge itself."""
-    ja, en = _OWN[state]
+def own_state(gauge: Mapping[str, Any], state: str, subject: str) -> tuple[str, str]:
+    """The headline of a statement about the gauge itself: ``subject`` names the state, which ``cleared`` ends."""
+    ja, en = _ENDED[subject] if state == "cleared" else _OWN[state]
     return f"{gauge['municipality']} {gauge['river']} {gauge['name']}: {ja}", f"{gauge['name']} ({gauge['river']}, {gauge['municipality']}) {en}"

@@ -1,0 +1,53 @@
+"""Reads and writes a fitted model: an Avro object container file with one record of ``river.flood-model.v1``.
+
+**Delivery guarantee.** A file is there as a whole or not at all (written beside, then renamed).
+
+**What is lost when.** Nothing: numbers are kept to the precision of the schema.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import polars as pl
+
+from schemas import feed
+
+__all__ = ["ModelError", "read", "write"]
+
+FEED = "river.flood-model.v1"
+
+
+class ModelError(ValueError):
+    """A file is not a fitted model."""
+
+
+def read(path: Path) -> pl.DataFrame:
+    """The models in a file, as a frame of ``river.flood-model.v1`` that has been known since each model's ``valid_from``.
+
+    Raises:
+        ModelError: the file is absent, damaged, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            rows = list(fastavro.reader(file, feed(FEED).schema))
+    except FileNotFoundError as fault:
+        raise ModelError(f"model file must exist (got {path.name!r}): make one with tsunagu fit") from fault
+    except (ValueError, EOFError, IndexError, KeyError, TypeError, fastavro.read.SchemaResolutionError) as fault:
+        raise ModelError(f"model file {path.name} must be an Avro file of {FEED} (got {fault!r}): make one with tsunagu fit") from fault
+    known = [row | {"arrived": row["valid_from"], "partition": 0, "offset": at} for at, row in enumerate(rows)]  # type: ignore[operator]
+    return pl.DataFrame(known, schema=feed(FEED).frame_schema)
+
+
+def write(record: dict[str, Any], path: Path) -> None:
+    """Writes one model."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            fastavro.writer(file, feed(FEED).schema, [record], codec="deflate", sync_marker=bytes(16))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

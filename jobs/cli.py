@@ -1,0 +1,162 @@
+"""The command ``tsunagu``.
+
+Exit codes: 0 done; 1 the data say no (``why``: the rule does not say it again); 2 the call is not understood; 3 something
+given cannot be used (a file, a source, a period); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from connectors import SOURCES, SourceError
+from connectors.archive import ArchiveError
+from connectors.fukui import FukuiError
+from connectors.gauges import GaugesError
+from connectors.jsonl import JsonLinesError
+from connectors.model import ModelError
+from jobs import demo, fit, gauges, record, replay, why
+from jobs.linkages import GAUGES, LINKAGES, MODEL
+from jobs.progress import JST
+from pipelines.linkage import LinkageError
+from pipelines.upstream_flood.fit import FitError
+from schemas import FeedError
+
+__all__ = ["main"]
+
+UNUSABLE = (
+    SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
+    LinkageError, replay.SinkError, why.WhyError, OSError,
+)  # fmt: skip
+"""What is a fault of what was given, not of the program."""
+
+SOURCE = f"KIND:PATH, KIND one of {', '.join(SOURCES)}; may be given more than once, arrivals are merged"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        code: int = given.run(given)
+    except UNUSABLE as fault:
+        print(f"tsunagu: {fault}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("tsunagu: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tsunagu",
+        description="Links event streams of different domains and municipalities. Here: early notices along rivers, over recorded data.",
+        epilog="Times are Japanese (JST) unless they carry an offset, for example 2024-05-28T03:00 or 2024-05-27T18:00Z.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_replay(commands)
+    _add_fit(commands)
+    _add_why(commands)
+    _add_gauges(commands)
+    _add_record(commands)
+    _add_demo(commands)
+    return parser
+
+
+Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("replay", help="run a linkage over recorded arrivals", description=replay.__doc__)  # type: ignore[attr-defined]
+    parser.add_argument("linkage", choices=sorted(LINKAGES), help="which linkage")
+    _take_sources(parser)
+    _take_references(parser)
+    _take_period(parser, "arrival times; what arrived before T1 only warms the past up")
+    parser.add_argument("--to", required=True, metavar="FILE.jsonl|archive:DIR", help="where to say it; FILE.late.jsonl and FILE.dead.jsonl go beside it")
+    parser.set_defaults(run=lambda given: replay.run(replay.Replay(
+        linkage=given.linkage, sources=tuple(given.sources), to=given.to, gauges=given.gauges, model=given.model, **_period(given))))  # fmt: skip
+
+
+def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("fit", help="learn the numbers of a rule from recorded arrivals", description=fit.__doc__)  # type: ignore[attr-defined]
+    parser.add_argument("linkage", choices=["upstream_flood"], help="which linkage")
+    _take_sources(parser)
+    parser.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
+    _take_period(parser, "arrival times")
+    parser.add_argument("--without", nargs=2, type=_time, metavar=("T1", "T2"), help="leave out what arrived in this period, a flood to be judged on")
+    parser.add_argument("--to", required=True, type=Path, metavar="MODEL", help="file to write the model to (Avro)")
+    parser.set_defaults(run=lambda given: fit.run(fit.Fit(
+        sources=tuple(given.sources), to=given.to, gauges=given.gauges, without=tuple(given.without) if given.without else None, **_period(given))))  # fmt: skip
+
+
+def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("why", help="show what a notice rests on, and derive it again", description=why.__doc__)  # type: ignore[attr-defined]
+    parser.add_argument("fact_id", metavar="FACT_ID", help="id of the notice, for example fukui/12/L1/20240528T0530Z")
+    parser.add_argument("--in", dest="facts", required=True, metavar="FACTS", help="what was said: FILE.jsonl or archive:DIR")
+    parser.add_argument("--revision", type=int, metavar="N", help="which revision; default: the newest")
+    _take_sources(parser)
+    _take_references(parser)
+    parser.set_defaults(run=lambda given: why.run(why.Why(
+        fact_id=given.fact_id, facts=given.facts, revision=given.revision, sources=tuple(given.sources), gauges=given.gauges, model=given.model)))  # fmt: skip
+
+
+def _add_gauges(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("gauges", help="make gauge records from a publisher's tables", description=gauges.__doc__)  # type: ignore[attr-defined]
+    parser.add_argument("--from", dest="source", required=True, metavar="fukui:DIR", help="folder with sensors.csv, suii_ichi.csv, network.csv, known.csv")
+    parser.add_argument("--to", required=True, type=Path, metavar="FILE.csv", help="file to write the records to; people may edit it")
+    parser.set_defaults(run=lambda given: gauges.run(given.source, given.to))
+
+
+def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("record", help="copy recorded arrivals into an archive", description=record.__doc__)  # type: ignore[attr-defined]
+    _take_sources(parser)
+    _take_period(parser, "arrival times")
+    parser.add_argument("--to", required=True, type=_archive_folder, metavar="archive:DIR", help="the archive; what it holds already stays")
+    parser.set_defaults(run=lambda given: record.run(record.Record(sources=tuple(given.sources), to=given.to, **_period(given))))
+
+
+def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("demo", help="tell a recorded flood in the terminal and as a page", description=demo.__doc__)  # type: ignore[attr-defined]
+    parser.add_argument("--to", type=Path, default=Path("build/demo"), metavar="DIR", help="folder for the page; default: build/demo")
+    parser.set_defaults(run=lambda given: demo.run(given.to))
+
+
+def _take_sources(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="sources", action="append", required=True, metavar="SOURCE", help=SOURCE)
+
+
+def _take_references(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
+    parser.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help="fitted model (Avro); default: the one in data/")
+
+
+def _take_period(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--between", nargs=2, type=_time, metavar=("T1", "T2"), help=f"{what}, T2 not included")
+
+
+def _period(given: argparse.Namespace) -> dict[str, datetime | None]:
+    if given.between is None:
+        return {"since": None, "until": None}
+    since, until = given.between
+    if since >= until:
+        raise SourceError(f"--between must begin before it ends (got {since.isoformat()} and {until.isoformat()}): swap them")
+    return {"since": since, "until": until}
+
+
+def _time(text: str) -> datetime:
+    """An ISO time; JST where it has no offset."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"time must be ISO 8601 (got {text!r}): for example 2024-05-28T03:00") from None
+    return time if time.tzinfo else time.replace(tzinfo=JST)
+
+
+def _archive_folder(text: str) -> Path:
+    kind, colon, path = text.partition(":")
+    if kind != "archive" or not colon or not path:
+        raise argparse.ArgumentTypeError(f"place must be archive:DIR (got {text!r}): for example archive:build/archive")
+    return Path(path)

@@ -1,0 +1,71 @@
+"""``tsunagu fit``: learns the flood model from recorded arrivals and publishes it as a file."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from connectors import gauges, merged, model, open_source
+from jobs.linkages import GAUGES
+from jobs.progress import JST, Progress
+from pipelines.upstream_flood.fit import FitError, fit
+from schemas import feed
+
+__all__ = ["Fit", "run"]
+
+LEVELS = "river.level.v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Settings of a fit. Times are those of arrival; what arrived in ``without`` is left out."""
+
+    sources: tuple[str, ...]
+    to: Path
+    gauges: Path = GAUGES
+    since: datetime | None = None
+    until: datetime | None = None
+    without: tuple[datetime, datetime] | None = None
+
+
+def run(settings: Fit) -> int:
+    """Fits, writes the model, and prints what it was fitted on; returns the exit code."""
+    known = gauges.read(settings.gauges)
+    with Progress() as progress, ExitStack() as stack:
+        opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
+        frames = []
+        for chunk in progress.watched(merged(opened, settings.since, settings.until)):
+            if LEVELS in chunk:
+                frames.append(_left(chunk[LEVELS], settings.without))
+    levels = pl.concat(frames) if frames else feed(LEVELS).empty()
+    if not levels.height:
+        raise FitError("sources of a fit must hold readings (got none between the times given): check --from and --between")
+    regions = levels["region"].unique().sort().to_list()
+    if len(regions) != 1:
+        raise FitError(f"readings of a fit must be of one region (got {', '.join(regions)}): fit each on its own")
+    record = fit(
+        levels, known, level_feed=feed(LEVELS), region=regions[0], valid_from=known["valid_from"].min(),  # type: ignore[arg-type]
+        fitted_on=_period(levels, settings.without),
+    )  # fmt: skip
+    model.write(record, settings.to)
+    print(f"{record['model']} in {settings.to}: {len(record['gauges'])} gauges, fitted on {record['fitted_on']}")
+    return 0
+
+
+def _left(levels: pl.DataFrame, without: tuple[datetime, datetime] | None) -> pl.DataFrame:
+    return levels if without is None else levels.filter(~pl.col("arrived").is_between(*without, closed="left"))
+
+
+def _period(levels: pl.DataFrame, without: tuple[datetime, datetime] | None) -> str:
+    """The months with readings, for the record."""
+    months = levels["arrived"].dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m").unique().sort()
+    left_out = "" if without is None else f", without {_jst(without[0])} to {_jst(without[1])}"
+    return f"{levels.height} readings of {', '.join(months)}{left_out}"
+
+
+def _jst(time: datetime) -> str:
+    return time.astimezone(JST).strftime("%Y-%m-%dT%H:%M+09:00")

@@ -1,0 +1,155 @@
+"""``tsunagu why``: shows the readings that a notice rests on and what weighed most, and derives it again from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from connectors import Arrivals, archive, jsonl, merged, open_source
+from jobs.embedded import engine
+from jobs.linkages import GAUGES, LINKAGES, MODEL
+from jobs.progress import JST
+from jobs.replay import references
+from pipelines.linkage import CLOCK, Derive, Start
+from schemas import feed
+
+__all__ = ["Why", "WhyError", "derived_again", "run"]
+
+LEVELS = "river.level.v1"
+CLOSED = ("cleared", "withdrawn")
+
+
+class WhyError(ValueError):
+    """The fact that is asked about is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Which fact, where it was said, and from which sources."""
+
+    fact_id: str
+    facts: str
+    sources: tuple[str, ...]
+    revision: int | None = None
+    gauges: Path = GAUGES
+    model: Path = MODEL
+
+
+def run(settings: Why) -> int:
+    """Prints why a fact was said; returns 0 where the rule says the same again, 1 where it does not."""
+    linkage = LINKAGES["upstream_flood"]
+    fact = _fact(linkage, settings)
+    row = fact.row(0, named=True)
+    known = references(settings.gauges, settings.model)
+    readings = _readings(settings.sources, row)
+    print("\n".join(_told(row, readings)))
+    good, verdict = _verdict(row, derived_again(linkage, fact, {LEVELS: readings} | known))
+    print(verdict)
+    return 0 if good else 1
+
+
+def derived_again(linkage: Derive, fact: pl.DataFrame, records: Arrivals) -> dict[str, Any] | None:
+    """Evaluates the linkage over the records that a fact rests on.
+
+    The episode is taken up where it stood just before the time of the fact (before its onset, where it was withdrawn), and
+    nothing else that was ever said is known.
+
+    Args:
+        linkage: the linkage that said it.
+        fact: one row of the feed that the linkage says.
+        records: feed → records: those in the ranges of ``because``, as far as the basis, and the reference records.
+
+    Returns:
+        The value that the rule gives to this id, less the envelope; None where it gives none.
+    """
+    says = feed(linkage.says)
+    row = fact.row(0, named=True)
+    at = row["onset"] if row["state"] == "withdrawn" else row["time"]
+    earlier = fact.clear() if at == row["onset"] else fact.with_columns(
+        pl.lit("raised").alias("state"), pl.lit(None, says.columns["ended_at"]).alias("ended_at"))  # fmt: skip
+    running = engine(linkage, Start(line=at, said=earlier))
+    running.recall({name: frame for name, frame in records.items() if name != CLOCK})
+    facts = running.step({CLOCK: _tick(at)}).facts
+    found = [] if facts is None else facts.filter(pl.col("id") == row["id"]).rows(named=True)
+    return {name: value for name, value in found[0].items() if name not in says.envelope} if found else None
+
+
+def _verdict(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[bool, str]:
+    if row["state"] == "withdrawn":
+        says = "does not say it" if again is None else "says it"
+        return again is None, f"withdrawn: over the readings that had arrived by then the rule {says}"
+    if again is None:
+        return False, "derived again: the rule does NOT say it over these readings; are the readings, gauges and model those it was said from?"
+    differ = [name for name, value in again.items() if value != row[name]]
+    if differ:
+        return False, f"derived again: NOT the same in {', '.join(differ)}; are the readings, gauges and model those it was said from?"
+    return True, "derived again from these readings: the same"
+
+
+def _tick(at: datetime) -> pl.DataFrame:
+    return pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
+
+
+def _fact(linkage: Derive, settings: Why) -> pl.DataFrame:
+    kind, colon, path = settings.facts.partition(":")
+    if colon and kind == "archive":
+        chunks = archive.open(Path(path)).read()
+        facts = pl.concat([feed(linkage.says).empty(), *(chunk[linkage.says] for chunk in chunks if linkage.says in chunk)])
+    else:
+        facts = jsonl.read(Path(settings.facts), linkage.says)
+    mine = facts.filter(pl.col("id") == settings.fact_id).sort("revision")
+    if settings.revision is not None:
+        mine = mine.filter(pl.col("revision") == settings.revision)
+    if not mine.height:
+        which = settings.fact_id if settings.revision is None else f"{settings.fact_id} revision {settings.revision}"
+        raise WhyError(f"facts in {settings.facts} must hold the one asked about (got {which!r}): ids look like fukui/12/L1/20240528T0530Z")
+    return mine.tail(1)
+
+
+def _readings(sources: Sequence[str], row: dict[str, Any]) -> pl.DataFrame:
+    """The readings in the ranges of a fact that had arrived when it was said."""
+    frames = [feed(LEVELS).empty()]
+    with ExitStack() as stack:
+        opened = [stack.enter_context(closing(open_source(name))) for name in sources]
+        begin = min(each["from_time"] for each in row["because"]["ranges"])
+        for chunk in merged(opened, begin, row["said_at"] + timedelta(milliseconds=1)):
+            if LEVELS in chunk:
+                frames += list(_within(chunk[LEVELS], row))
+    return pl.concat(frames)
+
+
+def _within(levels: pl.DataFrame, row: dict[str, Any]) -> Iterator[pl.DataFrame]:
+    for each in row["because"]["ranges"]:
+        yield levels.filter(
+            pl.col("region") == row["region"],
+            pl.col("gauge_id").is_in(each["keys"]),
+            pl.col("observed_at").is_between(each["from_time"], each["to_time"]),
+        )
+
+
+def _told(row: dict[str, Any], readings: pl.DataFrame) -> Iterator[str]:
+    yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {_jst(row['said_at'])}"
+    yield f"  {row['headline_ja']}"
+    yield f"  {row['headline_en']}"
+    yield f"rule {row['rule']}, model {row['model'] or 'none'}, coefficient table {row['because']['variant'] or 'none'}"
+    yield "what weighed most:"
+    for each in row["because"]["weighed_most"]:
+        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} gauge {each['gauge_id']}: {each['level_m']:.2f} m at {_jst(each['observed_at'])}"
+    if not row["because"]["weighed_most"]:
+        yield "  nothing: this is about the gauge itself"
+    yield "readings that it rests on:"
+    for each in row["because"]["ranges"]:
+        yield f"  {_jst(each['from_time'])} to {_jst(each['to_time'])}, {readings.height} readings of {len(each['keys'])} gauges"
+    newest = readings.filter(pl.col("level_m").is_not_null()).sort("observed_at", "offset").group_by("gauge_id", maintain_order=True).last()
+    for gauge_id, observed_at, level_m in newest.sort("gauge_id").select("gauge_id", "observed_at", "level_m").iter_rows():
+        yield f"  gauge {gauge_id:>4}: {level_m:7.2f} m at {_jst(observed_at)}"
+
+
+def _jst(time: datetime) -> str:
+    return time.astimezone(JST).strftime("%Y-%m-%d %H:%M JST")
