@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from connectors import Arrivals
-from pipelines.linkage import Derive, Engine, Spoken, Start
+from pipelines.linkage import AHEAD, CLOCK, AsOf, Derive, Engine, Spoken, Start
 from schemas import feed
 
-__all__ = ["WARM_UP", "engine", "instants", "replay"]
+__all__ = ["WARM_UP", "engine", "instants", "line_at", "replay", "resume"]
 
 WARM_UP = 2
 """The past before ``since`` is read so many times as far back as the linkage reaches: an episode that began a day or two
@@ -59,6 +59,44 @@ def _since(frame: pl.DataFrame | None, since: datetime | None) -> pl.DataFrame |
     if frame is not None and since is not None:
         frame = frame.filter(pl.col("arrived") >= since)
     return frame if frame is not None and frame.height else None
+
+
+def resume(linkage: Derive, logs: Arrivals, committed: Mapping[str, int], said: pl.DataFrame) -> tuple[Engine, dict[str, int]]:
+    """Starts again after a kill, from the logs of the inputs, how far they were committed, and what was said.
+
+    The line follows from the committed positions of all inputs. What arrived since line − reach is read again in silence, as
+    far as the basis of the last thing said, so that a successor never knows less than who spoke before it.
+
+    Args:
+        linkage: what to run.
+        logs: every input feed in order of arrival, offsets counted from 0.
+        committed: feed → how many of its records were committed.
+        said: all facts said so far.
+
+    Returns:
+        The engine, which evaluates every key at its next step, and how far each log was read.
+    """
+    line = line_at(linkage, logs, committed)
+    read = dict(committed)
+    for positions in said["basis"].to_list():
+        for each in positions:
+            read[each["feed"]] = max(read[each["feed"]], each["offset"] + 1)
+    running = engine(linkage, Start(line=line, said=said))
+    since = None if line is None else line - linkage.reach - AHEAD
+    for name, log in logs.items():
+        past = log[: read[name]]
+        whole = since is None or not feed(name).patience or isinstance(linkage.input(name), AsOf)
+        running.recall({name: past if whole else past.filter(pl.col("arrived") >= since)})
+    return running, read
+
+
+def line_at(linkage: Derive, logs: Arrivals, positions: Mapping[str, int]) -> datetime | None:
+    """Where the line stands when the logs were read so far: least of the last tick and the next unread arrivals, less patience."""
+    ticks = logs[CLOCK][: positions[CLOCK]]
+    if not ticks.height:
+        return None
+    unread = [log["arrived"][positions[name]] for name, log in logs.items() if positions[name] < log.height]
+    return min([ticks["at"].max(), *unread]) - max(feed(name).patience for name in linkage.feeds)
 
 
 def instants(chunk: Mapping[str, pl.DataFrame]) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:

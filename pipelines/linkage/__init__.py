@@ -2,10 +2,11 @@
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past, as_of, hours, minutes, past
 from pipelines.linkage.derive import Episode, Rule, Verdict
-from pipelines.linkage.engine import Engine, Spoken, Start
+from pipelines.linkage.engine import AHEAD, Engine, Spoken, Start
 from pipelines.linkage.errors import BatchError, DeclarationError, LinkageError
 
 __all__ = [
+    "AHEAD",
     "CLOCK",
     "AsOf",
     "BatchError",

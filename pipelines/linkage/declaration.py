@@ -106,6 +106,10 @@ class Derive:
         """Names of all feeds that it reads, the clock included."""
         return (*dict.fromkeys(each.feed for each in self.given.values()), CLOCK)
 
+    def input(self, feed: str) -> Past | AsOf | None:
+        """How it reads a feed; None: it does not, or it is the clock."""
+        return next((each for each in self.given.values() if each.feed == feed), None)
+
     @property
     def reach(self) -> timedelta:
         """How far back of the line it looks."""

@@ -186,7 +186,9 @@ class DeriveFold:
     def _begins(self, times: pl.Series) -> None:
         """The first slot in which anything was heard, a tick or a record."""
         slot = int(self.past.slot_of(instants(times).min()))
-        self._begin = slot if self._begin is None else min(self._begin, slot)
+        if self._begin is None or slot < self._begin:
+            self._begin = slot
+            self._touch(slot)
 
     def _resume(self, first: int, newest: int, opened: Mapping[str, int]) -> None:
         """A start: takes up the episodes that stood open at the line, and weighs the settled slots that still matter."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,7 +25,7 @@ from pipelines.linkage.said import WITHDRAWN, Row, Said
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["Engine", "Fold", "Spoken", "Start"]
+__all__ = ["AHEAD", "Engine", "Fold", "Spoken", "Start"]
 
 AHEAD = timedelta(minutes=10)
 """How far the time of an observed record may lie after its arrival: clocks differ."""
@@ -63,9 +63,9 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """From where an engine goes on: the line of the last commit, and the newest revision of each fact said."""
+    """From where an engine goes on: the line of the last commit (None: there was no tick), and every fact that was said."""
 
-    line: datetime
+    line: datetime | None
     said: pl.DataFrame
 
 
@@ -111,7 +111,7 @@ class Engine:
         self._said, self._basis = Said(), Basis()
         self._tick_ms, self.line_ms = NEVER, NEVER
         if start is not None:
-            self.line_ms = start.line.timestamp().__trunc__() * 1000
+            self.line_ms = NEVER if start.line is None else _milliseconds_at(start.line)
             self._said.recall(_supported(self._says, start.said))
             self._said.forget(self.line_ms)
 
@@ -143,6 +143,11 @@ class Engine:
             dead=_together([each.dead for each in judged.values()]),
         )
 
+    @property
+    def line(self) -> datetime | None:
+        """Up to where nothing can change any more; None: there was no tick yet."""
+        return None if self.line_ms == NEVER else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.line_ms)
+
     def held(self) -> Mapping[str, int]:
         """How many records of each input, and how many facts, are held."""
         return {**self._fold.held(), self._linkage.says: len(self._said)}
@@ -168,10 +173,14 @@ class Engine:
         return _facts(self._says, [row | envelope for row in rows]) if rows else None
 
     def _move_line(self, unread: Mapping[str, datetime]) -> None:
-        until = min([self._tick_ms, *(int(each.timestamp() * 1000) for each in unread.values())])
+        until = min([self._tick_ms, *(_milliseconds_at(each) for each in unread.values())])
         self.line_ms = max(self.line_ms, until - self._patience_ms if until > NEVER else NEVER)
         self._fold.settle(self.line_ms)
         self._said.forget(self.line_ms)
+
+
+def _milliseconds_at(instant: datetime) -> int:
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _facts(feed: Feed, rows: list[dict[str, Any]]) -> pl.DataFrame:

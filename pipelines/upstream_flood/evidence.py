@@ -123,12 +123,12 @@ def _own(net: Network, past: Grid, start: int, stop: int) -> Array:
     filled = _floored(net, past.slots.window("filled", start - longest, stop))
     now = filled[longest:]
     lagged = [now] + [filled[longest - lag * per_hour : len(filled) - lag * per_hour] for lag in LAGS_H]
-    changes = [np.nan_to_num(newer - older) for newer, older in zip(lagged[:-1], lagged[1:], strict=True)]
+    changes = [_or_zero(newer - older) for newer, older in zip(lagged[:-1], lagged[1:], strict=True)]
     lowest = _lowest(_floored(net, past.slots.window("value", start - DAY_H * per_hour + 1, stop)), DAY_H * per_hour)
     scale, median = net.learned.scale_m, net.learned.median_m
     columns = [np.clip((now - lowest) / scale, 0, 4), np.clip((now - median) / scale, -1, 5)]
     columns += [np.clip(change / scale, -1.5, 1.5) for change in changes]
-    return np.nan_to_num(np.stack([*columns, changes[0]], axis=-1))
+    return _or_zero(np.stack([*columns, changes[0]], axis=-1))
 
 
 def _lowest(values: Array, width: int) -> Array:
@@ -202,7 +202,7 @@ def _jump(net: Network, past: Grid, anchor: Array) -> Array:
     known = (anchor > base) & (before >= base)
     values = held["value"]
     change = _floored(net, values[at, rows]) - _floored(net, values[np.clip(before - base, 0, len(held) - 1), rows])
-    return np.nan_to_num(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
+    return _or_zero(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
 
 
 def _silence(past: Grid, slots: range, anchor: Array, net: Network) -> tuple[Array, Array, Array]:
@@ -231,17 +231,20 @@ def forecast_rise(known: Learned, features: Array, variant: Array) -> Array:
     return np.where(np.isfinite(known.scale_m)[:, None], mu, np.nan)
 
 
-def exceedance(known: Learned, rows: Array, variant: Array, horizon: int, mu: Array, delta: Array) -> Array:
+def exceedance(known: Learned, rows: Array, variant: Array, horizon: Any, mu: Array, delta: Array) -> Array:
     """Probability that the rise reaches ``delta`` (in s): the share of past errors at or above delta − mu.
 
-    All arguments but ``horizon`` (an index) are arrays that broadcast together; NaN where mu or delta is.
+    All arguments but the first broadcast together; ``horizon`` is an index or an array of them. NaN where mu or delta is.
     """
     bins = np.searchsorted(known.mu_edges, mu, side="right")
     steps = known.exceedance.shape[-1]
     x = (delta - mu - known.error_from) / known.error_step
-    low = np.clip(np.nan_to_num(np.floor(x)), 0, steps - 2).astype(np.int64)
-    part = np.clip(x - low, 0.0, 1.0)
-    table = known.exceedance[:, :, horizon]
+    low = np.minimum(np.maximum(np.floor(_or_zero(x)), 0), steps - 2).astype(np.int64)
+    part = np.minimum(np.maximum(x - low, 0.0), 1.0)
     group = known.group[rows]
-    left, right = table[group, variant, bins, low], table[group, variant, bins, low + 1]
+    left, right = (known.exceedance[group, variant, horizon, bins, each] for each in (low, low + 1))
     return np.where(delta <= 0, 1.0, left + part * (right - left))
+
+
+def _or_zero(values: Array) -> Array:
+    return np.where(np.isnan(values), 0.0, values)

@@ -225,7 +225,7 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
         median_m=np.array([entry["median_m"] if entry else np.nan for entry in found]),
         scale_m=np.array([entry["scale_m"] if entry else np.nan for entry in found]),
         coefficients=coefficients,
-        group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)]),
+        group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)], np.int64),
         exceedance=tables,
         keeps_rising=np.array([keeps[key[0], entry["group"]] if entry else np.nan for key, entry in zip(keys, found, strict=True)]),
         horizons_h=tuple(one["horizons_h"]),

@@ -117,13 +117,14 @@ class FloodRule:
         )
 
     def _calm_before(self, past: Grid, weighed: Sliding, slots: range) -> Array:
-        """Whether it was calm at the reading before the newest one, too."""
-        start = slots.start - self.lookback // timedelta(milliseconds=past.every_ms)
+        """Whether it was calm at the reading before the newest one, too, which is no older than the rule looks back."""
+        width = self.lookback // timedelta(milliseconds=past.every_ms)
+        start = slots.start - width
         anchor = weighed.window("anchor", slots.start, slots.stop)
         last = past.slots.window("last", start, slots.stop)
         before = np.take_along_axis(last, np.clip(anchor - 1 - start, 0, len(last) - 1), 0)
         calm = weighed.window("calm", start, slots.stop)
-        there = (anchor > start) & (before >= start)
+        there = (anchor > start) & (before >= np.arange(slots.start, slots.stop)[:, None] - width)
         return np.take_along_axis(calm, np.clip(before - start, 0, len(calm) - 1)[..., None], 0) & there[..., None]
 
     def _quiet_long(self, past: Grid, weighed: Sliding, slots: range) -> Array:

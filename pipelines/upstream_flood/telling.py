@@ -23,6 +23,7 @@ Array = NDArray[Any]
 REST_ON = timedelta(hours=40)
 """A notice rests on no reading older than this: a day, the quiet hours, staleness and the widest gap that is bridged."""
 QUANTILES = (0.1, 0.5, 0.9)
+SLOTS_PER_HOUR = 6
 LEAST_P = 0.05
 """Below this probability within the longest horizon no time of arrival is given."""
 MOST_WEIGHED = 3
@@ -46,31 +47,22 @@ def arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, leve
         Array (episodes × 3) of slots.
     """
     known = ground.learned
-    mu = weighed.window("mu", slot, slot + 1)[0][row]
-    level_m = weighed.window("level_m", slot, slot + 1)[0][row]
-    variant = weighed.window("variant", slot, slot + 1)[0][row]
-    anchor = weighed.window("anchor", slot, slot + 1)[0][row]
+    mu, level_m, variant, anchor = (weighed.window(name, slot, slot + 1)[0][row] for name in ("mu", "level_m", "variant", "anchor"))
+    horizons = len(known.horizons_h)
     delta = (ground.thresholds_m[row, level] - level_m) / known.scale_m[row]
-    by = [np.zeros(len(row))]
-    for at in range(len(known.horizons_h)):
-        by.append(np.fmax(by[-1], exceedance(known, row, variant, at, mu[:, at], delta)))
-    reached = np.stack(by, axis=-1)
+    reached = np.zeros((len(row), 1 + horizons))
+    reached[:, 1:] = exceedance(known, row[:, None], variant[:, None], np.arange(horizons), mu[:, :horizons], delta[:, None])
+    reached = np.fmax.accumulate(reached, axis=1)
     says = (delta > 0) & (reached[:, -1] >= LEAST_P)
+    wanted = reached[:, -1:] * np.array(QUANTILES)
+    at = np.maximum((reached[:, None, :] >= wanted[:, :, None]).argmax(axis=-1), 1)
+    rows = np.arange(len(row))[:, None]
+    below, above = reached[rows, at - 1], reached[rows, at]
     hours = np.array([0, *known.horizons_h], np.float64)
-    out = np.full((len(row), 3), -1, np.int64)
-    slots_per_hour = 6
-    for i in np.flatnonzero(says):
-        for j, quantile in enumerate(QUANTILES):
-            h = _when(quantile * reached[i, -1], reached[i], hours)
-            out[i, j] = int(anchor[i] + np.ceil(h * slots_per_hour))
-    return out
-
-
-def _when(wanted: float, reached: Array, hours: Array) -> float:
-    """Where a non-decreasing broken line first reaches a value."""
-    at = int(np.argmax(reached >= wanted))
-    a, b = reached[at - 1], reached[at]
-    return float(hours[at - 1] + (hours[at] - hours[at - 1]) * ((wanted - a) / (b - a)))
+    part = (wanted - below) / np.where(above > below, above - below, 1.0)
+    when_h = hours[at - 1] + (hours[at] - hours[at - 1]) * part
+    slots: Array = np.where(says[:, None], anchor[:, None] + np.ceil(when_h * SLOTS_PER_HOUR).astype(np.int64), -1)
+    return slots
 
 
 def tell(

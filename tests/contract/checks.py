@@ -1,0 +1,111 @@
+"""What every runtime keeps, as checks of one run. Each raises with the rule's number and what was found."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from jobs.why import derived_again
+from pipelines.linkage import Derive
+from schemas import feed
+from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
+from tests.contract.script import Script
+
+__all__ = ["Broken", "check"]
+
+
+class Broken(AssertionError):
+    """A rule of the contract does not hold."""
+
+
+def check(linkage: Derive, script: Script, out: Outcome, logs: dict[str, pl.DataFrame], whole: dict[str, dict[str, Any]], g: random.Random) -> None:
+    """All rules that can be seen in one run."""
+    equal_to_brute_force(linkage, out, whole)
+    each_revision_once(linkage, out)
+    no_step_back(out)
+    replay_is_live(linkage, out, logs, g)
+    silence_is_said(script, out)
+    bad_input_is_kept_apart(script, out)
+    explained(linkage, out, logs, g)
+
+
+def equal_to_brute_force(linkage: Derive, out: Outcome, whole: dict[str, dict[str, Any]]) -> None:
+    """Rules 1, 2 and 3: what stands is the function over everything."""
+    have = standing(linkage, out.facts)
+    if have != whole:
+        missing, extra = sorted(whole.keys() - have.keys()), sorted(have.keys() - whole.keys())
+        differ = [(id_, {k: (have[id_][k], v) for k, v in whole[id_].items() if have[id_][k] != v}) for id_ in whole.keys() & have.keys() if have[id_] != whole[id_]]
+        raise Broken(f"1: not said {missing[:3]}, said in vain {extra[:3]}, otherwise than it should be {differ[:2]}")
+
+
+def each_revision_once(linkage: Derive, out: Outcome) -> None:
+    """Rule 3: revisions count from 1, each once, and each says something new."""
+    last: dict[str, dict[str, Any]] = {}
+    for row in out.facts:
+        before = last.get(row["id"])
+        if row["revision"] != (before["revision"] if before else 0) + 1:
+            raise Broken(f"3: revision {row['revision']} of {row['id']} follows {before and before['revision']}")
+        if before and value(linkage, row) == value(linkage, before):
+            raise Broken(f"3: revision {row['revision']} of {row['id']} says nothing new")
+        last[row["id"]] = row
+
+
+def no_step_back(out: Outcome) -> None:
+    """Rule 3: nothing is said from less than what was known before; so nothing is withdrawn because a worker read again."""
+    known: dict[str, int] = {}
+    for row in out.facts:
+        basis = {each["feed"]: each["offset"] for each in row["basis"]}
+        back = [name for name, offset in known.items() if basis.get(name, -1) < offset]
+        if back:
+            raise Broken(f"3: {row['id']} revision {row['revision']} is said from an older basis of {', '.join(back)}")
+        known = basis
+
+
+def replay_is_live(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:
+    """Rule 4: a fact is what the rule says of the log up to its basis."""
+    for row in g.sample(out.facts, min(2, len(out.facts))):
+        then = at_once(linkage, upto(logs, row["basis"])).get(row["id"])
+        now = None if row["state"] == "withdrawn" else value(linkage, row)
+        if then != now:
+            raise Broken(f"4: {row['id']} revision {row['revision']} is not what the rule says at its basis ({now} / {then})")
+
+
+def silence_is_said(script: Script, out: Outcome) -> None:
+    """Rule 5: of every key that gave nothing, which is told record by record, exactly that stands said."""
+    own = {state for _, state in script.silent} | {"stale", "no_reading"}
+    said = {(id_.rpartition("/")[0], row["state"]) for id_, row in newest(out.facts).items() if row["state"] in own}
+    if said != script.silent:
+        raise Broken(f"5: not said {sorted(script.silent - said)[:3]}, said in vain {sorted(said - script.silent)[:3]}")
+
+
+def bad_input_is_kept_apart(script: Script, out: Outcome) -> None:
+    """Rule 7, and patience: what is late or unreadable is given to its feed, each at least once."""
+    if out.kills == 0 and (out.late, out.dead) != (script.late, script.dead):
+        raise Broken(f"7: {out.late} late and {out.dead} unreadable, not {script.late} and {script.dead}")
+    if out.late < script.late or out.dead < script.dead:
+        raise Broken(f"7: only {out.late} of {script.late} late and {out.dead} of {script.dead} unreadable were kept")
+
+
+def explained(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:
+    """Rule 10: over the records that a fact names, the rule says the same."""
+    rows = [row for row in out.facts if row["state"] != "withdrawn"]
+    for row in g.sample(rows, min(2, len(rows))):
+        heard = upto(logs, row["basis"])
+        for each in row["because"]["ranges"]:
+            named = pl.col("gauge_id").is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
+            heard[each["feed"]] = heard[each["feed"]].filter(*named)
+        again = derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
+        if again != value(linkage, row):
+            raise Broken(f"10: {row['id']} revision {row['revision']} does not follow from what it names ({value(linkage, row)} / {again})")
+
+
+def _schema(linkage: Derive) -> dict[str, Any]:
+    return feed(linkage.says).columns
+
+
+def states(out: Outcome) -> Counter[str]:
+    """How often each state was said: a script that says nothing tests nothing."""
+    return Counter(row["state"] for row in out.facts)

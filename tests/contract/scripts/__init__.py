@@ -1,0 +1,1 @@
+"""Arrival scripts, one module for each linkage, named after it."""

@@ -1,0 +1,196 @@
+"""Floods on a small river: waves that travel, gauges that fall silent, readings corrected, withdrawn, doubled and late."""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from pipelines.upstream_flood.evidence import FEATURES, VARIANTS
+from tests.contract.script import EPOCH, Arrival, Script, log
+
+REGION = "small"
+PATIENCE_MIN, TICK_MIN = 180, 10
+CHAIN = ("a", "b", "c", "d")
+"""Gauges from source to mouth. ``e`` stands beside, ``f`` has no thresholds, ``g`` never speaks, ``h`` loses its sign."""
+GAUGES = (*CHAIN, "e", "f", "g", "h")
+SPEAKING = tuple(each for each in GAUGES if each != "g")
+
+
+def make(seed: int) -> Script:
+    """The script of a seed."""
+    g = random.Random(seed)
+    hours, cadence = g.choices([(g.uniform(10, 24), 25), (g.uniform(30, 50), 50), (g.uniform(60, 80), 70)], [8, 1, 1])[0]
+    end = int(hours * 60) // TICK_MIN * TICK_MIN
+    readings = _readings(g, end, cadence)
+    on_time = [each for each in readings if not _late(each) and not _ahead(each)]
+    ticks = [Arrival(minute=minute, record={"at": _at(minute)}) for minute in range(0, end + 1, TICK_MIN)]
+    known = _gauge_records(g, end)
+    final = {each.record["gauge_id"]: each.record for each in sorted(known, key=lambda each: each.record["valid_from"])}
+    bare = {gauge_id for gauge_id, record in final.items() if record["l2_caution_m"] is None} | {"h"}
+    fixed = {
+        "clock.v1": log("clock.v1", ticks, lambda: 0),
+        "river.gauge.v1": log("river.gauge.v1", known, lambda: 0),
+        "river.flood-model.v1": log("river.flood-model.v1", _models(g, end), lambda: 0),
+    }
+    again = [each if each not in on_time else _redrawn(each, g, end) for each in readings]
+    return Script(
+        seed=seed,
+        logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed},
+        other={"river.level.v1": log("river.level.v1", again, g.random), **fixed},
+        silent=frozenset(_silent(on_time, end)) | {(f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare},
+        dead=sum(map(_ahead, readings)),
+        late=sum(map(_late, readings)),
+    )
+
+
+def _at(minute: float) -> Any:
+    return EPOCH + timedelta(minutes=minute)
+
+
+def _observed(arrival: Arrival) -> float:
+    return float((arrival.record["observed_at"] - EPOCH) / timedelta(minutes=1))
+
+
+def _late(arrival: Arrival) -> bool:
+    return arrival.minute - _observed(arrival) > PATIENCE_MIN
+
+
+def _ahead(arrival: Arrival) -> bool:
+    return _observed(arrival) - arrival.minute > TICK_MIN
+
+
+# -- readings ---------------------------------------------------------------------------------------------------------
+
+
+def _readings(g: random.Random, end: int, cadence: int) -> list[Arrival]:
+    waves = [(g.uniform(0, end), g.uniform(0.3, 2.2), g.uniform(60, 200)) for _ in range(1 + end // 600)]
+    out: list[Arrival] = []
+    for gauge_id in SPEAKING:
+        step, jitter = g.choice([10, 20, cadence, cadence]), g.choice([0, 0, 0, 3])
+        holes = [(begin, begin + g.uniform(60, 400)) for begin in (g.uniform(0, end) for _ in range(g.choice([0, 0, 1, 2])))]
+        for minute in range(g.randrange(step), end, step):
+            observed = minute // TICK_MIN * TICK_MIN + (g.randrange(TICK_MIN) if jitter else 0)
+            if not any(a <= observed < b for a, b in holes):
+                out += _stated(g, gauge_id, observed, _level(g, waves, gauge_id, observed), end)
+    if g.random() < 0.3:
+        out.append(Arrival(minute=g.uniform(0, end), record=_record("a", _at(g.choice([10**6, 5 * 10**7])), 1, 9.0)))
+    return out
+
+
+def _level(g: random.Random, waves: list[tuple[float, float, float]], gauge_id: str, minute: float) -> float:
+    delay = {"a": 0, "b": 50, "c": 110, "d": 190, "e": 20, "f": 30, "h": 60}[gauge_id]
+    height = sum(high * math.exp(-(((minute - begin - delay) / width) ** 2)) for begin, high, width in waves)
+    return round(0.5 + height + g.gauss(0, 0.01), 2)
+
+
+def _stated(g: random.Random, gauge_id: str, observed: float, level_m: float, end: int) -> list[Arrival]:
+    """A reading as it comes: once, twice, corrected, withdrawn, without a level, late, or not at all."""
+    kind = g.random()
+    delay = g.uniform(PATIENCE_MIN + 1, 900) if kind < 0.03 else min(g.expovariate(1 / 15), PATIENCE_MIN - 1)
+    level = None if 0.03 < kind < 0.05 else level_m
+    out = [Arrival(minute=_whole(observed + delay), record=_record(gauge_id, _at(observed), 1, level))]
+    if 0.05 < kind < 0.10:
+        out.append(Arrival(minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=_record(gauge_id, _at(observed), 2, round(level_m + g.gauss(0, 0.3), 2))))
+    if 0.08 < kind < 0.12:
+        out.append(Arrival(minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=_record(gauge_id, _at(observed), 3, level_m, "withdrawn")))
+    if 0.12 < kind < 0.18:
+        out.append(Arrival(minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=out[0].record))
+    return [each for each in out if each.minute <= end]
+
+
+def _redrawn(arrival: Arrival, g: random.Random, end: int) -> Arrival:
+    """The same record at another time within patience."""
+    observed = _observed(arrival)
+    return Arrival(minute=min(max(_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), 0), end), record=arrival.record)
+
+
+def _whole(minute: float) -> float:
+    return float(math.floor(minute))
+
+
+def _record(gauge_id: str, observed_at: Any, version: int, level_m: float | None, op: str = "stated") -> dict[str, Any]:
+    return {"region": REGION, "gauge_id": gauge_id, "observed_at": observed_at, "version": version, "op": op, "level_m": level_m}
+
+
+# -- what is known ----------------------------------------------------------------------------------------------------
+
+
+def _gauge_records(g: random.Random, end: int) -> list[Arrival]:
+    out = [Arrival(minute=-10_000, record=_gauge(gauge_id)) for gauge_id in GAUGES]
+    if g.random() < 0.4:  # a threshold changes
+        since = g.randrange(0, end, TICK_MIN)
+        out.append(Arrival(minute=max(since - g.uniform(0, 600), 0), record=_gauge(g.choice(CHAIN), since, l1_standby_m=g.uniform(0.8, 1.6))))
+    if g.random() < 0.2:  # a threshold ceases to be
+        since = g.randrange(0, end, TICK_MIN)
+        out.append(Arrival(minute=max(since - 60, 0), record=_gauge(g.choice(CHAIN), since, l1_standby_m=None, l2_caution_m=None)))
+    return out
+
+
+def _gauge(gauge_id: str, since: float = -10_000, **changed: Any) -> dict[str, Any]:
+    at = GAUGES.index(gauge_id)
+    return {
+        "region": REGION, "gauge_id": gauge_id, "valid_from": _at(since), "version": 1, "op": "stated", "valid_until": None,
+        "name": gauge_id.upper(), "river": "小川", "municipality": "町", "manager": "", "lat_deg": 36.0 + 0.04 * at, "lon_deg": 136.0,
+        "downstream_id": CHAIN[at + 1] if gauge_id in CHAIN[:-1] else None,
+        "l1_standby_m": None if gauge_id == "f" else 1.0, "l2_caution_m": None if gauge_id == "f" else 1.6, "l3_evacuation_m": None,
+        "l4_danger_m": None, "l1_is": "rare", "sign_lost_below_m": 1.7 if gauge_id == "h" else None, "kind": "river", "as_input": "used",
+        "reports": "always", "start_level_m": None, "raise_at_p": None, "thresholds_differ": None, **changed,
+    }  # fmt: skip
+
+
+def _models(g: random.Random, end: int) -> list[Arrival]:
+    out = [Arrival(minute=-10_000, record=_model(-10_000, 1.0))]
+    if g.random() < 0.2:
+        since = g.randrange(0, end, TICK_MIN)
+        out.append(Arrival(minute=max(since - 30, 0), record=_model(since, 0.7)))
+    return out
+
+
+@cache
+def _model(since: int, strength: float) -> dict[str, Any]:
+    horizons, steps = [1, 2, 3, 6], [round(-1 + 0.05 * i, 2) for i in range(101)]
+    edges = [0.05, 0.2, 0.5]
+    beta = {"d1": 0.9, "rise": 0.6, "near_d1": 0.5, "mid_d1": 0.4, "around_d1": 0.2, "u": -0.05, "one": 0.01}
+    rows = [[strength * beta.get(name, 0.0) * math.sqrt(h) for name in FEATURES] for _ in VARIANTS for h in horizons]
+    table = [1 / (1 + math.exp(12 * step / (1 + b / 2))) for b in range(len(edges) + 1) for step in steps]
+    return {
+        "region": REGION, "valid_from": _at(since), "version": 1, "op": "stated", "model": f"small-{strength}", "fitted_on": "nothing",
+        "features": list(FEATURES), "horizons_h": horizons, "variants": list(VARIANTS),
+        "gauges": [{"gauge_id": each, "median_m": 0.5, "scale_m": 0.8, "group": "network", "coefficients": [x for row in rows for x in row]}
+                   for each in GAUGES],
+        "errors": [{"group": "network", "variant": v, "horizon_h": h, "exceedance": table} for v in VARIANTS for h in horizons],
+        "keeps_rising": [{"group": "network", "share": 0.5}], "mu_edges": edges, "error_steps": steps,
+    }  # fmt: skip
+
+
+# -- what must be said of the silent ----------------------------------------------------------------------------------
+
+
+def _silent(arrivals: list[Arrival], end: int) -> list[tuple[str, str]]:
+    """Record by record: which gauges cannot be judged at the last tick."""
+    newest: dict[tuple[str, float], dict[str, Any]] = {}
+    for each in arrivals:
+        at = each.record["gauge_id"], _observed(each)
+        if at not in newest or each.record["version"] > newest[at]["version"]:
+            newest[at] = each.record
+    out = []
+    for gauge_id in GAUGES:
+        stated = sorted((minute, record) for (one, minute), record in newest.items() if one == gauge_id and record["op"] == "stated")
+        out += [(f"{REGION}/{gauge_id}/{state}", state) for state in _states(stated, max(end, _slot_end(stated)))]
+    return out
+
+
+def _slot_end(stated: list[tuple[float, dict[str, Any]]]) -> float:
+    return max((math.ceil(minute / TICK_MIN) * TICK_MIN for minute, _ in stated), default=0)
+
+
+def _states(stated: list[tuple[float, dict[str, Any]]], now: float) -> list[str]:
+    levels = [minute for minute, record in stated if record["level_m"] is not None]
+    if not levels:
+        return ["stale", "no_reading"]
+    mute = any(record["level_m"] is None and math.ceil(minute / TICK_MIN) > math.ceil(levels[-1] / TICK_MIN) for minute, record in stated)
+    age = now - levels[-1]
+    return [state for state, holds in (("stale", age > 100), ("no_reading", age > 180 or mute)) if holds]

@@ -1,0 +1,120 @@
+"""The edge: what came too late goes to ``late.v1``, what lies ahead of its arrival to ``dead.v1``, and all else is used.
+
+Values of the toy linkage may come an hour late and lie ten minutes ahead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.linkage import BatchError
+from pipelines.linkage.edge import Judged, judge
+from schemas.feeds import feed
+from tests.linkage.toy import LIMIT, VALUE, at, frame, limit, reading
+
+AHEAD_MS = 600_000
+
+
+def judged(*records: Mapping[str, Any]) -> Judged:
+    return judge(VALUE, frame(VALUE, records), observed=True, ahead_ms=AHEAD_MS)
+
+
+def delayed(minutes: float, well: str = "a") -> dict[str, Any]:
+    """A value taken at minute 0 that arrived so many minutes later."""
+    return reading(well, 0, arrived=minutes)
+
+
+MS = 1 / 60_000
+"""A millisecond, in minutes."""
+
+
+@pytest.mark.parametrize("delay", [-10, -MS, 0, 60])
+def test_up_to_the_border_a_record_is_used(delay: float) -> None:
+    found = judged(delayed(delay))
+    assert (found.good.height, found.late, found.dead) == (1, None, None)
+
+
+def test_a_millisecond_later_than_patience_is_late() -> None:
+    found = judged(delayed(60 + MS))
+    assert found.good.is_empty()
+    assert found.dead is None
+    assert found.late is not None
+    assert found.late["late_by_s"].to_list() == [0.001]
+
+
+def test_a_millisecond_further_ahead_than_allowed_is_dead() -> None:
+    found = judged(delayed(-10 - MS))
+    assert found.good.is_empty()
+    assert found.late is None
+    assert found.dead is not None
+    assert found.dead.height == 1
+
+
+def test_a_late_record_keeps_its_times_its_place_and_all_that_it_said() -> None:
+    (row,) = judge(VALUE, frame(VALUE, [delayed(90)], offset=7), observed=True, ahead_ms=AHEAD_MS).late.to_dicts()  # type: ignore[union-attr]
+    record = json.loads(row.pop("record"))
+    assert row == {"feed": "toy.value.v1", "time": at(0), "arrived": at(90), "late_by_s": 1800.0, "partition": 0, "offset": 7}
+    assert (record["town"], record["well"], record["version"], record["value"], record["op"]) == ("t", "a", 1, 1.0, "stated")
+    assert list(record) == list(VALUE.columns)
+
+
+def test_a_record_from_the_future_is_dead_with_its_place_the_reason_and_the_raw_bytes() -> None:
+    (row,) = judge(VALUE, frame(VALUE, [delayed(-25)], offset=7), observed=True, ahead_ms=AHEAD_MS).dead.to_dicts()  # type: ignore[union-attr]
+    assert json.loads(row["raw"])["well"] == "a"
+    assert (row["feed"], row["source"], row["place"], row["arrived"]) == ("toy.value.v1", "toy.value.v1[0]", 7, at(-25))
+    assert row["reason"] == (
+        "observed_at must not lie more than 600 s after arrival (got 2024-05-28 00:00:00.000+00:00, "
+        "arrived 2024-05-27 23:35:00.000+00:00): "
+        "check the clock of the sender"
+    )
+
+
+@pytest.mark.parametrize(("part", "feed_name", "delay"), [("late", "late.v1", 90), ("dead", "dead.v1", -25)])
+def test_what_is_put_aside_fits_the_feed_for_it(part: str, feed_name: str, delay: float) -> None:
+    found: pl.DataFrame = getattr(judged(delayed(delay)), part)
+    wanted = feed(feed_name).frame_schema
+    assert {name: dtype for name, dtype in found.schema.items() if name in wanted} == dict(wanted)
+
+
+def test_the_neighbours_of_a_bad_record_pass_in_their_order() -> None:
+    found = judged(delayed(5, "a"), delayed(90, "b"), delayed(6, "c"), delayed(-25, "d"), delayed(7, "e"))
+    assert found.good["well"].to_list() == ["a", "c", "e"]
+    assert found.late is not None
+    assert found.dead is not None
+    assert (found.late["offset"].to_list(), found.dead["offset"].to_list()) == ([1], [3])
+
+
+def test_reference_records_are_neither_late_nor_ahead() -> None:
+    batch = frame(LIMIT, [limit("a", 0, arrived=9999), limit("b", 9999, arrived=0)])
+    found = judge(LIMIT, batch, observed=False, ahead_ms=AHEAD_MS)
+    assert (found.good.height, found.late, found.dead) == (2, None, None)
+
+
+def test_nothing_gives_nothing() -> None:
+    found = judged()
+    assert (found.good.height, found.late, found.dead) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("absent", "named"), [(["arrived"], "arrived"), (["value", "offset"], "value, offset"), (["town", "partition"], "town, partition")]
+)
+def test_a_batch_without_a_column_of_its_feed_is_refused(absent: list[str], named: str) -> None:
+    with pytest.raises(BatchError) as caught:
+        judge(VALUE, frame(VALUE, [delayed(0)]).drop(absent), observed=True, ahead_ms=AHEAD_MS)
+    assert str(caught.value) == f"batch of toy.value.v1 must have the feed's columns (got none of {named}): see schemas/avro"
+
+
+@given(st.lists(st.integers(-20, 120), max_size=20))
+def test_every_record_goes_to_exactly_one_place_by_its_own_delay_alone(delays: list[int]) -> None:
+    found = judged(*(delayed(each) for each in delays))
+    late, dead = ([] if each is None else each["offset"].to_list() for each in (found.late, found.dead))
+    assert found.good["offset"].to_list() == [i for i, each in enumerate(delays) if -10 <= each <= 60]
+    assert late == [i for i, each in enumerate(delays) if each > 60]
+    assert dead == [i for i, each in enumerate(delays) if each < -10]
