@@ -7,10 +7,14 @@ given cannot be used (a file, a source, a period); 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 from connectors import SOURCES, SourceError
 from connectors.archive import ArchiveError
@@ -18,7 +22,7 @@ from connectors.fukui import FukuiError
 from connectors.gauges import GaugesError
 from connectors.jsonl import JsonLinesError
 from connectors.model import ModelError
-from jobs import demo, fit, gauges, record, replay, why
+from jobs import bench, demo, fit, gauges, record, replay, why
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
 from pipelines.linkage import LinkageError
@@ -39,8 +43,13 @@ SOURCE = f"KIND:PATH, KIND one of {', '.join(SOURCES)}; may be given more than o
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code: int = given.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UNUSABLE as fault:
         print(f"tsunagu: {fault}", file=sys.stderr)
         return 3
@@ -50,12 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _interrupt(*_: object) -> None:
+    """Ends as a person's interrupt does, so that files half written are taken away."""
+    raise KeyboardInterrupt
+
+
+def _about(module: ModuleType) -> str:
+    """The first sentences of a command's module, for people who read help."""
+    return (module.__doc__ or "").replace("``", "")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tsunagu",
         description="Links event streams of different domains and municipalities. Here: early notices along rivers, over recorded data.",
         epilog="Times are Japanese (JST) unless they carry an offset, for example 2024-05-28T03:00 or 2024-05-27T18:00Z.",
     )
+    parser.add_argument("--version", action="version", version=f"tsunagu {version('tsunagu')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_replay(commands)
     _add_fit(commands)
@@ -63,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_gauges(commands)
     _add_record(commands)
     _add_demo(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -70,7 +91,7 @@ Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("replay", help="run a linkage over recorded arrivals", description=replay.__doc__)  # type: ignore[attr-defined]
+    parser = commands.add_parser("replay", help="run a linkage over recorded arrivals", description=_about(replay))  # type: ignore[attr-defined]
     parser.add_argument("linkage", choices=sorted(LINKAGES), help="which linkage")
     _take_sources(parser)
     _take_references(parser)
@@ -81,7 +102,7 @@ def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("fit", help="learn the numbers of a rule from recorded arrivals", description=fit.__doc__)  # type: ignore[attr-defined]
+    parser = commands.add_parser("fit", help="learn the numbers of a rule from recorded arrivals", description=_about(fit))  # type: ignore[attr-defined]
     parser.add_argument("linkage", choices=["upstream_flood"], help="which linkage")
     _take_sources(parser)
     parser.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
@@ -93,8 +114,8 @@ def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("why", help="show what a notice rests on, and derive it again", description=why.__doc__)  # type: ignore[attr-defined]
-    parser.add_argument("fact_id", metavar="FACT_ID", help="id of the notice, for example fukui/12/L1/20240528T0530Z")
+    parser = commands.add_parser("why", help="show what a notice rests on, and derive it again", description=_about(why))  # type: ignore[attr-defined]
+    parser.add_argument("fact_id", metavar="FACT_ID", help="id of the notice, for example fukui/12/L1/20240528T0710Z")
     parser.add_argument("--in", dest="facts", required=True, metavar="FACTS", help="what was said: FILE.jsonl or archive:DIR")
     parser.add_argument("--revision", type=int, metavar="N", help="which revision; default: the newest")
     _take_sources(parser)
@@ -104,14 +125,14 @@ def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_gauges(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("gauges", help="make gauge records from a publisher's tables", description=gauges.__doc__)  # type: ignore[attr-defined]
+    parser = commands.add_parser("gauges", help="make gauge records from a publisher's tables", description=_about(gauges))  # type: ignore[attr-defined]
     parser.add_argument("--from", dest="source", required=True, metavar="fukui:DIR", help="folder with sensors.csv, suii_ichi.csv, network.csv, known.csv")
     parser.add_argument("--to", required=True, type=Path, metavar="FILE.csv", help="file to write the records to; people may edit it")
     parser.set_defaults(run=lambda given: gauges.run(given.source, given.to))
 
 
 def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("record", help="copy recorded arrivals into an archive", description=record.__doc__)  # type: ignore[attr-defined]
+    parser = commands.add_parser("record", help="copy recorded arrivals into an archive", description=_about(record))  # type: ignore[attr-defined]
     _take_sources(parser)
     _take_period(parser, "arrival times")
     parser.add_argument("--to", required=True, type=_archive_folder, metavar="archive:DIR", help="the archive; what it holds already stays")
@@ -119,9 +140,14 @@ def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("demo", help="tell a recorded flood in the terminal and as a page", description=demo.__doc__)  # type: ignore[attr-defined]
+    parser = commands.add_parser("demo", help="tell a recorded flood in the terminal and as a page", description=_about(demo))  # type: ignore[attr-defined]
     parser.add_argument("--to", type=Path, default=Path("build/demo"), metavar="DIR", help="folder for the page; default: build/demo")
     parser.set_defaults(run=lambda given: demo.run(given.to))
+
+
+def _add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("bench", help="measure a replay on this machine", description=_about(bench))  # type: ignore[attr-defined]
+    parser.set_defaults(run=lambda given: bench.run())
 
 
 def _take_sources(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ its chunks. The arrivals before ``since`` warm the past up in silence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -41,6 +42,7 @@ def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, 
         What each batch gave, where it gave anything. What a source could not read comes once for each chunk.
     """
     running = engine(linkage)
+    first_since = since
     running.recall({name: frame for name, frame in references.items() if name in linkage.feeds})
     for chunk in arrivals:
         dead = _since(chunk.get("dead.v1"), since)
@@ -50,9 +52,18 @@ def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, 
             if since is not None and instant < since:
                 running.recall(batch)
                 continue
-            spoken = running.step(batch)
+            spoken = _standing(running.step(batch), first_since)
+            first_since = None
             if spoken.facts is not None or spoken.late is not None or spoken.dead is not None:
                 yield spoken
+
+
+def _standing(spoken: Spoken, since: datetime | None) -> Spoken:
+    """Of the first word of a replay only what had not ended before: the past is warmed up, not told."""
+    if since is None or spoken.facts is None:
+        return spoken
+    facts = spoken.facts.filter(pl.col("ended_at").is_null() | (pl.col("ended_at") >= since))
+    return replace(spoken, facts=facts if facts.height else None)
 
 
 def _since(frame: pl.DataFrame | None, since: datetime | None) -> pl.DataFrame | None:

@@ -12,6 +12,7 @@ import polars as pl
 from connectors import gauges, merged, model, open_source
 from jobs.linkages import GAUGES
 from jobs.progress import JST, Progress
+from jobs.replay import SinkError
 from pipelines.upstream_flood.fit import FitError, fit
 from schemas import feed
 
@@ -34,6 +35,8 @@ class Fit:
 
 def run(settings: Fit) -> int:
     """Fits, writes the model, and prints what it was fitted on; returns the exit code."""
+    if not settings.to.parent.is_dir():
+        raise SinkError(f"folder of --to must exist (got {str(settings.to)!r}): make it first")
     known = gauges.read(settings.gauges)
     with Progress() as progress, ExitStack() as stack:
         opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 
 from connectors import Arrivals
+from pipelines.linkage import CLOCK
 
 __all__ = ["Progress"]
 
@@ -15,10 +16,11 @@ JST = timezone(timedelta(hours=9))
 
 
 class Progress:
-    """Says how far reading has come. Use it in a ``with`` block."""
+    """Says how far reading has come. Use it in a ``with`` block. ``records``: how many were read so far, ticks aside."""
 
     def __init__(self) -> None:
-        self._records = self._said = 0
+        self.records = 0
+        self._said: int | None = None
         self._month = ""
         self._drawn = False
 
@@ -37,17 +39,21 @@ class Progress:
 
     def _read(self, chunk: Arrivals) -> None:
         newest: datetime | None = max((frame["arrived"][-1] for frame in chunk.values() if frame.height), default=None)
-        self._records += sum(frame.height for frame in chunk.values())
+        self.records += sum(frame.height for name, frame in chunk.items() if name != CLOCK)
         if newest is None:
             return
         day = f"{newest.astimezone(JST):%Y-%m-%d}"
         if sys.stderr.isatty():
-            print(f"\r{day}  {self._records:>10,} records read, {self._said:>7,} statements", end="", file=sys.stderr, flush=True)
+            print(f"\r{day}  {self._line()}", end="", file=sys.stderr, flush=True)
             self._drawn = True
         elif day[:7] != self._month:
             self._month = day[:7]
-            print(f"{day}  {self._records:,} records read, {self._said:,} statements", file=sys.stderr, flush=True)
+            print(f"{day}  {self._line()}", file=sys.stderr, flush=True)
 
     def said(self, rows: int) -> None:
         """So many facts were said."""
-        self._said += rows
+        self._said = (self._said or 0) + rows
+
+    def _line(self) -> str:
+        said = "" if self._said is None else f", {self._said:,} statements"
+        return f"{self.records:,} records read{said}"

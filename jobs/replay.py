@@ -7,11 +7,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 import polars as pl
 
-from connectors import Arrivals, archive, gauges, jsonl, merged, model, open_source
+from connectors import Arrivals, SourceError, archive, gauges, jsonl, merged, model, open_source
 from jobs.embedded import WARM_UP, replay
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import Progress
@@ -88,14 +89,21 @@ class _Lines:
 
 @dataclass(slots=True)
 class _Parts:
-    """Facts to an archive, a day at a time."""
+    """Facts to an archive, some thousand at a time; the rest when the replay ends well."""
 
     to: archive.Archive
     held: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     rows: int = 0
 
+    def __enter__(self) -> _Parts:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.flush()
+
     def write(self, feed_name: str, frame: pl.DataFrame) -> None:
-        self.held.setdefault(feed_name, []).append(frame.select(feed(feed_name).frame_schema))
+        self.held.setdefault(feed_name, []).append(frame.select(feed(feed_name).frame_schema.keys()))
         self.rows += frame.height
         if self.rows > _PART_ROWS:
             self.flush()
@@ -118,9 +126,9 @@ def sink(to: str, says: str, stack: ExitStack) -> Sink:
     """
     kind, colon, path = to.partition(":")
     if colon and kind == "archive":
-        parts = _Parts(archive.open(Path(path)))
-        stack.callback(parts.flush)
-        return parts
+        if (Path(path) / says).exists():
+            raise SinkError(f"archive of --to must not hold {says} yet (got {to!r}): what two replays said may not be mixed; give another folder")
+        return stack.enter_context(_Parts(archive.open(Path(path))))
     if not to.endswith(".jsonl"):
         raise SinkError(f"--to must be FILE.jsonl or archive:DIR (got {to!r}): for example build/notices.jsonl")
     if not Path(to).parent.is_dir():
@@ -138,6 +146,8 @@ def run(settings: Replay) -> int:
         for name, frame in spoken(linkage, settings.sources, known, settings.since, settings.until, progress):
             to.write(name, frame)
             counts[name] = counts.get(name, 0) + frame.height
+        if not progress.records:
+            raise SourceError(f"sources must hold arrivals in the period (got none from {', '.join(settings.sources)}): check --from and --between")
     late, dead = counts.get("late.v1", 0), counts.get("dead.v1", 0)
     print(f"{counts.get(linkage.says, 0)} statements in {settings.to}; {late} late and {dead} unreadable records beside it")
     return 0

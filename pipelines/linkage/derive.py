@@ -9,7 +9,7 @@ slot that was touched, and needs of what it said before only which episodes stoo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +20,7 @@ import polars as pl
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past
 from pipelines.linkage.grid import NEVER, Grid, Key, instants, milliseconds
 from pipelines.linkage.reference import Reference
-from pipelines.linkage.said import Row
+from pipelines.linkage.said import WITHDRAWN, Row, Words
 from pipelines.linkage.sliding import Array, Sliding
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One episode of one subject of one key. ``slot`` is the one whose weights are told, ``ended_ms`` null while it stands."""
+    """One episode of one subject of one key.
+
+    ``slot`` is the one whose weights are told, ``ended_ms`` null while it stands. One that ``fell`` did not end: there is
+    nothing to speak of any more, and it is told as withdrawn.
+    """
 
     row: int
     subject: int
@@ -54,9 +58,10 @@ class Episode:
     onset_ms: int
     ended_ms: int | None
     slot: int
+    fell: bool = False
 
 
-class Rule(Protocol):
+class Rule(Words, Protocol):
     """What a derive linkage asks of its rule. All methods are pure."""
 
     name: str
@@ -112,7 +117,7 @@ class DeriveFold:
         tail = (len(self._rule.subjects),)
         self._weighed = Sliding(self._rule.weights)
         self._state = Sliding(
-            {name: (np.int64, NONE, tail) for name in ("onset", "ended", "run", "code")},
+            {name: (np.int64, NONE, tail) for name in ("onset", "ended", "fell", "run", "code")},
         )
         self._grounds: dict[tuple[int, int], Any] = {}
         self._begin: int | None = None
@@ -249,7 +254,9 @@ class DeriveFold:
                 self._step(ground, slot, verdict.opens[i], verdict.closes[i], verdict.void[i])
 
     def _step(self, ground: Any, slot: int, opens: Array, closes: Array, void: Array) -> None:
-        onset = np.where(void, NONE, self._state.window("onset", slot - 1, slot)[0])
+        before = self._state.window("onset", slot - 1, slot)[0]
+        self._state.window("fell", slot, slot + 1)[0] = np.where(void, before, NONE)
+        onset = np.where(void, NONE, before)
         is_open = onset != NONE
         end_ms = slot * self._every_ms
         closing = is_open & closes & (end_ms - onset >= self._least_ms)
@@ -285,7 +292,7 @@ class DeriveFold:
             return None
         self._widen()
         at = self._newest
-        ended = (self._state.window("ended", start, max(at, newest) + 1) != NONE).any(axis=0)
+        ended = self._any_ended(start, max(at, newest) + 1)
         onset, run = (self._state.window(name, at, at + 1)[0].copy() for name in ("onset", "run"))
         return ended, onset, run
 
@@ -295,10 +302,15 @@ class DeriveFold:
         if before is None:
             return np.ones(onset.shape, bool)
         ended, old_onset, old_run = before
-        now_ended = (self._state.window("ended", start, newest + 1) != NONE).any(axis=0)
+        now_ended = self._any_ended(start, newest + 1)
         is_open = onset != NONE
         changed: Array = ended | now_ended | (onset != old_onset) | (is_open & ((run != old_run) | (run >= start)))
         return changed
+
+    def _any_ended(self, start: int, stop: int) -> Array:
+        """Rows × subjects of which an episode ended or fell away in these slots."""
+        any_ended: Array = ((self._state.window("ended", start, stop) != NONE) | (self._state.window("fell", start, stop) != NONE)).any(axis=0)
+        return any_ended
 
     def _told(self, scope: Array, first: int, newest: int) -> tuple[list[Row], Sequence[str]]:
         if not scope.any():
@@ -308,6 +320,11 @@ class DeriveFold:
         for at, row, subject in np.argwhere((ended != NONE) & scope).tolist():
             slot = first + at
             episodes.append(self._episode(row, subject, int(ended[at, row, subject]), slot, slot * self._every_ms))
+        fell = self._state.window("fell", first, newest + 1)
+        for at, row, subject in np.argwhere((fell != NONE) & scope).tolist():
+            slot = first + at
+            each = self._episode(row, subject, int(fell[at, row, subject]), slot - 1, slot * self._every_ms)
+            episodes.append(replace(each, fell=True))
         onset, run = (self._state.window(name, newest, newest + 1)[0] for name in ("onset", "run"))
         for row, subject in np.argwhere((onset != NONE) & scope).tolist():
             episodes.append(self._episode(row, subject, int(onset[row, subject]), int(run[row, subject]), None))
@@ -318,9 +335,12 @@ class DeriveFold:
         values = self._rule.tell(self._ground, self.past, self._weighed, episodes) if episodes else []
         return [
             {name: value[name] for name in self._told_fields}
-            | {"subject": each.id.rpartition("/")[0], "onset_ms": each.onset_ms, "ended_ms": each.ended_ms}
-            for each, value in zip(episodes, values, strict=True)
+            | {"subject": each.id.rpartition("/")[0], "onset_ms": each.onset_ms, "ended_ms": each.ended_ms, "fell": each.fell}
+            for each, value in zip(episodes, (self._as_fallen(*both) for both in zip(episodes, values, strict=True)), strict=True)
         ]
+
+    def _as_fallen(self, each: Episode, value: Row) -> Row:
+        return self._rule.withdraw(value) | {"state": WITHDRAWN} if each.fell else value
 
     def _episode(self, row: int, subject: int, onset_ms: int, slot: int, ended_ms: int | None) -> Episode:
         stamp = np.datetime64(onset_ms, "ms").astype("datetime64[m]").item().strftime("%Y%m%dT%H%MZ")

@@ -108,7 +108,7 @@ class Engine:
         }
         self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
         self._fold: Fold = DeriveFold(linkage, feeds, settles_ms=self._patience_ms)
-        self._said, self._basis = Said(), Basis()
+        self._said, self._basis = Said(linkage.rule), Basis()
         self._tick_ms, self.line_ms = NEVER, NEVER
         if start is not None:
             self.line_ms = NEVER if start.line is None else _milliseconds_at(start.line)
@@ -192,13 +192,15 @@ def _facts(feed: Feed, rows: list[dict[str, Any]]) -> pl.DataFrame:
 
 def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:
     """Facts as they were said, with what the engine needs to hold them: subject, onset, end."""
-    ended = pl.when(pl.col("state") == WITHDRAWN).then(pl.col("said_at") + 2 * AHEAD).otherwise(pl.col("ended_at"))
+    fell = (pl.col("state") == WITHDRAWN) & pl.col("ended_at").is_not_null()
+    ended = pl.when((pl.col("state") == WITHDRAWN) & ~fell).then(pl.col("said_at") + 2 * AHEAD).otherwise(pl.col("ended_at"))
     return said.select(
         *(name for name in feed.columns if name not in feed.envelope),
         "revision",
         pl.col("id").str.replace(r"/[^/]*$", "").alias("subject"),
         pl.col("onset").to_physical().alias("onset_ms"),
         ended.to_physical().alias("ended_ms"),
+        fell.alias("fell"),
     )
 
 

@@ -1,7 +1,8 @@
 """What was said, and how it differs from what should be said.
 
 Facts are rows with at least ``id``, ``subject`` (all of the id but its onset), ``onset_ms``, ``ended_ms``
-(null: the fact stands open), ``state``; the other columns are its value. A fact can still change while it is open
+(null: the fact stands open), ``fell`` (it ended because there is nothing to speak of any more), ``state``; the other
+columns are its value. A fact can still change while it is open
 or ended no earlier than the line.
 """
 
@@ -9,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
-__all__ = ["WITHDRAWN", "Row", "Said"]
+__all__ = ["WITHDRAWN", "Row", "Said", "Words"]
 
 WITHDRAWN = "withdrawn"
-_SUPPORT = ("subject", "onset_ms", "ended_ms")
+_SUPPORT = ("subject", "onset_ms", "ended_ms", "fell")
 """Columns that the engine needs and that are not said."""
 
 Row = dict[str, Any]
@@ -28,10 +29,24 @@ class _Fact:
     row: Row
 
 
+class Words(Protocol):
+    """How a linkage words what depends on what was said before."""
+
+    def first(self, state: str) -> str:
+        """The state of a fact that did not stand open before; for example ``raised`` where later it is ``updated``."""
+
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with."""
+
+    def withdraw(self, row: Row) -> Row:
+        """The value of a fact that does not hold, made from the value that was said."""
+
+
 class Said:
     """The newest revision of every fact that can still change."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Words) -> None:
+        self._words = words
         self._facts: dict[str, _Fact] = {}
         self._of: dict[str, set[str]] = {}
 
@@ -42,6 +57,7 @@ class Said:
         """Takes in what was said earlier: for each id its newest revision, with the support columns."""
         for row in facts.iter_rows(named=True):
             revision = row.pop("revision")
+            row["state"] = self._words.later(row["state"])
             held = self._facts.get(row["id"])
             if held is None or revision > held.revision:
                 self._keep(row["id"], revision, row)
@@ -63,7 +79,7 @@ class Said:
         wanted = {row["id"]: row for row in should}
         news = [row for row in wanted.values() if self._differs(row)]
         gone = [
-            self._facts[id_].row | {"state": WITHDRAWN, "ended_ms": until_ms}
+            self._words.withdraw(self._facts[id_].row) | {"state": WITHDRAWN, "ended_ms": until_ms}
             for subject in scope
             for id_ in sorted(self._of.get(subject, ()))
             if id_ not in wanted and self._unsettled(id_, line_ms) and self._facts[id_].row["state"] != WITHDRAWN
@@ -71,11 +87,14 @@ class Said:
         return [self._say(row) | {"instead_of": other} for row, other in _paired(gone, news, self._facts.keys())]
 
     def opened(self, before_ms: int) -> Mapping[str, int]:
-        """Subject → onset (ms) of each fact that stood open at an instant: begun before it, not ended before it."""
+        """Subject → onset (ms) of each fact that stood open at an instant: begun before it, not ended before it.
+
+        One that fell away later stood open, too; one that was withdrawn because it never was did not.
+        """
         return {
             fact.row["subject"]: fact.row["onset_ms"]
             for fact in self._facts.values()
-            if fact.row["state"] != WITHDRAWN and _open_at(fact.row, before_ms)
+            if _open_at(fact.row, before_ms)
         }
 
     def forget(self, line_ms: int) -> None:
@@ -90,6 +109,10 @@ class Said:
         ended_ms = self._facts[id_].row["ended_ms"]
         return ended_ms is None or bool(ended_ms >= line_ms)
 
+    def _stands(self, id_: str) -> bool:
+        held = self._facts.get(id_)
+        return held is not None and held.row["state"] != WITHDRAWN and held.row["ended_ms"] is None
+
     def _differs(self, row: Row) -> bool:
         held = self._facts.get(row["id"])
         return held is None or held.row != row
@@ -97,8 +120,9 @@ class Said:
     def _say(self, row: Row) -> Row:
         held = self._facts.get(row["id"])
         revision = held.revision + 1 if held else 1
+        state = row["state"] if self._stands(row["id"]) else self._words.first(row["state"])
         self._keep(row["id"], revision, row)
-        return {name: value for name, value in row.items() if name not in _SUPPORT} | {"revision": revision}
+        return {name: value for name, value in row.items() if name not in _SUPPORT} | {"revision": revision, "state": state}
 
     def _keep(self, id_: str, revision: int, row: Row) -> None:
         self._facts[id_] = _Fact(revision, row)
@@ -106,7 +130,9 @@ class Said:
 
 
 def _open_at(row: Row, instant_ms: int) -> bool:
-    return row["onset_ms"] < instant_ms and (row["ended_ms"] is None or row["ended_ms"] >= instant_ms)
+    if row["state"] == WITHDRAWN and not row["fell"]:
+        return False
+    return bool(row["onset_ms"] < instant_ms and (row["ended_ms"] is None or row["ended_ms"] >= instant_ms))
 
 
 def _paired(gone: list[Row], news: list[Row], known: Any) -> list[tuple[Row, str | None]]:

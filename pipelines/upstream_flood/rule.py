@@ -27,6 +27,7 @@ from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import FEATURES, evidence, exceedance, forecast_rise
 from pipelines.upstream_flood.network import LEVELS, SILENT_MIN, STALE_MIN, Network, network
 from pipelines.upstream_flood.telling import arrival_slots, tell
+from pipelines.upstream_flood.words import withdrawal
 
 __all__ = ["FloodRule"]
 
@@ -35,6 +36,10 @@ Array = NDArray[Any]
 CLEAR_SHARE = 0.5
 """A notice may end below this share of the probability at which it was raised."""
 CLEAR_BELOW_M = 0.1
+MOST_P = 0.95
+"""No level that is not yet passed is called certain."""
+LEVEL_STEP_M = 0.1
+"""Above its level, a notice is told anew when the water changes by so much."""
 QUIET_H = 6
 SPIKE_M = 0.8
 
@@ -88,7 +93,7 @@ class FloodRule:
         spike = np.fmax(SPIKE_M, known.scale_m)
         return {
             "mu": mu,
-            "p": np.where(np.isnan(level), np.nan, np.where(net, np.fmax(p, known.keeps_rising[:, None]), p)),
+            "p": np.where(level >= limit, p, np.minimum(np.where(net, np.fmax(p, known.keeps_rising[:, None]), p), MOST_P)),
             "level_m": seen.level_m,
             "variant": seen.variant,
             "raises": raises & seen.fresh[..., None],
@@ -141,11 +146,27 @@ class FloodRule:
         if level.any():
             row, subject = row[level], subject[level]
             p = weighed.window("p", slot, slot + 1)[0][row, subject]
-            shown = np.where(np.isnan(p), 31, np.round(np.nan_to_num(p) * 20)).astype(np.int64)
+            shown = np.where(np.isnan(p), 31, np.round(_known(p) * 20)).astype(np.int64)
             shown += 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
+            level_m = weighed.window("level_m", slot, slot + 1)[0][row]
+            passed = level_m >= ground.thresholds_m[row, subject]
+            shown = np.where(passed, 64 + np.round(_known(level_m) / LEVEL_STEP_M).astype(np.int64), shown)
             etas = arrival_slots(ground, weighed, slot, row, subject)
-            code[level] = shown + ((etas % 2**18) << (6 + 18 * np.arange(3))).sum(axis=1)
+            code[level] = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
         return code
+
+    def first(self, state: str) -> str:
+        """A notice is raised when it did not stand before, and updated from then on."""
+        return "raised" if state == "updated" else state
+
+    def later(self, state: str) -> str:
+        """The state under which a notice is held."""
+        return "updated" if state == "raised" else state
+
+    def withdraw(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What is said of a notice that does not hold: that it does not, and that this is no all-clear."""
+        ja, en = withdrawal(row["level"])
+        return {**row, "headline_ja": ja + row["headline_ja"].removeprefix(ja), "headline_en": en + row["headline_en"].removeprefix(en)}
 
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
         """The next slot in which a gauge falls silent or stops being an input."""
@@ -163,3 +184,7 @@ class FloodRule:
     ) -> list[dict[str, Any]]:
         """Notices as fields of the feed."""
         return tell(self, grounds, past, weighed, episodes)
+
+
+def _known(values: Array) -> Array:
+    return np.where(np.isnan(values), 0.0, values)

@@ -92,7 +92,7 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, s
     unconfirmed = bool(weighed.window("unconfirmed", each.slot, each.slot + 1)[0, each.row])
     etas = [None if slot < 0 else _utc(int(slot) * past.every_ms) for slot in arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]]
     ended, end_ms = each.ended_ms is not None, each.slot * past.every_ms
-    state = "cleared" if ended else "raised" if end_ms == each.onset_ms else "updated"
+    state = "cleared" if ended else "updated"
     shown = {
         "level": LEVELS[each.subject],
         "state": state,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-__all__ = ["LEVEL_NAMES", "Told", "own_state", "sentence"]
+__all__ = ["LEVEL_NAMES", "Told", "own_state", "sentence", "withdrawal"]
 
 JST = timezone(timedelta(hours=9))
 
@@ -84,3 +84,14 @@ def own_state(gauge: Mapping[str, Any], state: str, subject: str) -> tuple[str, 
     """The headline of a statement about the gauge itself: ``subject`` names the state, which ``cleared`` ends."""
     ja, en = _ENDED[subject] if state == "cleared" else _OWN[state]
     return f"{gauge['municipality']} {gauge['river']} {gauge['name']}: {ja}", f"{gauge['name']} ({gauge['river']}, {gauge['municipality']}) {en}"
+
+
+def withdrawal(level: str | None) -> tuple[str, str]:
+    """What goes before the headline of a statement that does not hold.
+
+    Example:
+        >>> withdrawal("L2")
+        ('【取消】次の早期注意を取り消します（安全を示すものではありません）: ', 'Withdrawn (this is no all-clear): ')
+    """
+    what = "早期注意" if level else "お知らせ"
+    return f"【取消】次の{what}を取り消します（安全を示すものではありません）: ", "Withdrawn (this is no all-clear): "

@@ -98,7 +98,7 @@ def explained(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], g: r
             named = pl.col("gauge_id").is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
             heard[each["feed"]] = heard[each["feed"]].filter(*named)
         again = derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
-        if again != value(linkage, row):
+        if again is None or value(linkage, again) != value(linkage, row):
             raise Broken(f"10: {row['id']} revision {row['revision']} does not follow from what it names ({value(linkage, row)} / {again})")
 
 

@@ -36,12 +36,12 @@ def at_once(linkage: Derive, logs: Logs) -> dict[str, dict[str, Any]]:
     running = engine(linkage)
     running.recall(logs)
     facts = running.step({}).facts
-    return {} if facts is None else {row["id"]: value(linkage, row) for row in facts.iter_rows(named=True)}
+    return {} if facts is None else standing(linkage, facts.rows(named=True))
 
 
 def value(linkage: Derive, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A fact without its envelope."""
-    return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope}
+    """A fact without its envelope, and without the word that tells a first statement from a later one."""
+    return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope} | {"state": linkage.rule.later(row["state"])}
 
 
 def newest(facts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -109,7 +109,7 @@ def river(**of_93: Any) -> list[dict[str, Any]]:
 
 
 def model(
-    gauges: Iterable[str] = ("90", "91", "92", "93", "97", "205", "400"), beta: Mapping[str, Sequence[float]] | None = None, **fields: Any
+    judges: Iterable[str] = ("90", "91", "92", "93", "97", "205", "400"), beta: Mapping[str, Sequence[float]] | None = None, **fields: Any
 ) -> dict[str, Any]:
     """Learned numbers: the same coefficients for every gauge, in each variant as far as it has the column."""
     flat = coefficients(BETA if beta is None else beta)
@@ -118,7 +118,7 @@ def model(
         "features": FEATURES, "horizons_h": HORIZONS_H, "variants": VARIANTS,
         "gauges": [
             {"gauge_id": each, "median_m": 1.0, "scale_m": 1.0, "group": "network", "coefficients": flat}
-            for each in gauges
+            for each in judges
         ],
         "errors": [errors(group, variant, horizon) for group in ("network", "rest") for variant in VARIANTS for horizon in HORIZONS_H],
         "keeps_rising": [{"group": "network", "share": 0.5}, {"group": "rest", "share": 0.25}],
@@ -218,7 +218,7 @@ class Watch:
 
 def _ticks(records: Sequence[Mapping[str, Any]], every: float) -> list[dict[str, Any]]:
     first, last = (pick(minute_of(each["arrived"]) for each in records) for pick in (min, max))
-    return [tick(minute) for minute in np.arange(np.floor(first / every) * every, last + every, every).tolist()]
+    return [tick(minute) for minute in np.arange(np.ceil(first / every) * every, last + every, every).tolist()]
 
 
 def minute_of(instant: datetime) -> float:
