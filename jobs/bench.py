@@ -58,9 +58,9 @@ def run() -> int:
         chunks = decode.over(readings.over(source.read(SINCE - WARM_UP * linkage.reach, UNTIL)))
         for said in whole.over(replay(linkage, chunks, known, SINCE)):
             begin = process_time()
-            if said.facts is not None:
-                rows += said.facts.height
-                lines.write(said.facts.with_columns(
+            if said.rows:
+                rows += len(said.rows)
+                lines.write(said.facts.with_columns(  # type: ignore[union-attr]
                     pl.col("said_at").alias("arrived"), pl.lit(0, pl.Int32).alias("partition"), pl.lit(0, pl.Int64).alias("offset")))  # fmt: skip
             marks.append(marks[-1] + process_time() - begin)
     write = sum(b - a for a, b in pairwise(marks))

@@ -6,7 +6,7 @@ its chunks. The arrivals before ``since`` warm the past up in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -39,31 +39,39 @@ def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, 
         since: from which arrival on to speak; None: from the first.
 
     Yields:
-        What each batch gave, where it gave anything. What a source could not read comes once for each chunk.
+        What each chunk gave, where it gave anything.
     """
     running = engine(linkage)
-    first_since = since
     running.recall({name: frame for name, frame in references.items() if name in linkage.feeds})
+    fresh = since
     for chunk in arrivals:
-        dead = _since(chunk.get("dead.v1"), since)
-        if dead is not None:
-            yield Spoken(facts=None, late=None, dead=dead)
-        for instant, batch in instants({name: frame for name, frame in chunk.items() if name in linkage.feeds}):
+        spoken = [Spoken(says=feed(linkage.says), dead=_since(chunk.get("dead.v1"), since))]
+        for instant, batch in instants({name: frame for name, frame in chunk.items() if name in linkage.feeds}, running):
             if since is not None and instant < since:
                 running.recall(batch)
-                continue
-            spoken = _standing(running.step(batch), first_since)
-            first_since = None
-            if spoken.facts is not None or spoken.late is not None or spoken.dead is not None:
-                yield spoken
+            else:
+                spoken.append(_first(running.step(batch), fresh))
+                fresh = None
+        if any(spoken):
+            yield _together(spoken)
 
 
-def _standing(spoken: Spoken, since: datetime | None) -> Spoken:
+def _together(spoken: Sequence[Spoken]) -> Spoken:
+    """What several steps gave, as one."""
+    late, dead = ([frame for frame in frames if frame is not None] for frames in zip(*((each.late, each.dead) for each in spoken), strict=True))
+    return replace(
+        spoken[0],
+        rows=[row for each in spoken for row in each.rows],
+        late=pl.concat(late) if late else None,
+        dead=pl.concat(dead) if dead else None,
+    )
+
+
+def _first(spoken: Spoken, since: datetime | None) -> Spoken:
     """Of the first word of a replay only what had not ended before: the past is warmed up, not told."""
-    if since is None or spoken.facts is None:
+    if since is None:
         return spoken
-    facts = spoken.facts.filter(pl.col("ended_at").is_null() | (pl.col("ended_at") >= since))
-    return replace(spoken, facts=facts if facts.height else None)
+    return replace(spoken, rows=[row for row in spoken.rows if row["ended_at"] is None or row["ended_at"] >= since])
 
 
 def _since(frame: pl.DataFrame | None, since: datetime | None) -> pl.DataFrame | None:
@@ -110,13 +118,21 @@ def line_at(linkage: Derive, logs: Arrivals, positions: Mapping[str, int]) -> da
     return min([ticks["at"].max(), *unread]) - max(feed(name).patience for name in linkage.feeds)
 
 
-def instants(chunk: Mapping[str, pl.DataFrame]) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:
-    """Cuts a chunk into batches of what arrived at one instant."""
-    arrived = {name: frame["arrived"].to_physical().to_numpy() for name, frame in chunk.items() if frame.height}
+def instants(chunk: Arrivals, running: Engine) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:
+    """Cuts a chunk into batches of what arrived at one instant; ticks after which nothing can follow go together."""
+    arrived = {name: frame["arrived"].to_numpy().astype(np.int64) for name, frame in chunk.items() if frame.height}
     if not arrived:
         return
     times = np.unique(np.concatenate(list(arrived.values())))
     edges = {name: np.searchsorted(each, np.append(times, times[-1] + 1)).tolist() for name, each in arrived.items()}
-    for at, time_ms in enumerate(times.tolist()):
-        batch = {name: chunk[name][edge[at] : edge[at + 1]] for name, edge in edges.items() if edge[at] < edge[at + 1]}
-        yield datetime.fromtimestamp(time_ms / 1000, UTC), batch
+    alone = ~np.isin(times, np.concatenate([each for name, each in arrived.items() if name != CLOCK] or [times[:0]]))
+    begin = 0
+    while begin < len(times):
+        end = begin + 1
+        if alone[begin] and running.wakes_at is not None:
+            wakes_ms = running.wakes_at.timestamp() * 1000
+            while end < len(times) and alone[end] and times[end] < wakes_ms and times[begin] < wakes_ms:
+                end += 1
+        batch = {name: chunk[name][edge[begin] : edge[end]] for name, edge in edges.items() if edge[begin] < edge[end]}
+        yield datetime.fromtimestamp(int(times[begin]) / 1000, UTC), batch
+        begin = end

@@ -53,10 +53,11 @@ def spoken(
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(open_source(name))) for name in sources]
         for said in replay(linkage, progress.watched(merged(opened, warm_up, until)), known, since):
-            if said.facts is not None:
-                yield linkage.says, _placed(said.facts, count)
-                count += said.facts.height
-                progress.said(said.facts.height)
+            facts = said.facts
+            if facts is not None:
+                yield linkage.says, _placed(facts, count)
+                count += facts.height
+                progress.said(facts.height)
             for name, frame in (("late.v1", said.late), ("dead.v1", said.dead)):
                 if frame is not None:
                     yield name, frame

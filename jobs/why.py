@@ -76,8 +76,7 @@ def derived_again(linkage: Derive, fact: pl.DataFrame, records: Arrivals) -> dic
         pl.lit("updated").alias("state"), pl.lit(None, says.columns["ended_at"]).alias("ended_at"), pl.col("onset").alias("time"))  # fmt: skip
     running = engine(linkage, Start(line=at, said=earlier))
     running.recall({name: frame for name, frame in records.items() if name != CLOCK})
-    facts = running.step({CLOCK: _tick(at)}).facts
-    found = [] if facts is None else facts.filter(pl.col("id") == row["id"]).rows(named=True)
+    found = [each for each in running.step({CLOCK: _tick(at)}).rows if each["id"] == row["id"]]
     return {name: value for name, value in found[0].items() if name not in says.envelope} if found else None
 
 

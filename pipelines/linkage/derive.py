@@ -92,7 +92,10 @@ class Rule(Words, Protocol):
         """A number for each open episode that changes exactly when what is told of it changes."""
 
     def wake(self, ground: Any, past: Grid, slot: int) -> int:
-        """The next slot in which silence alone changes something."""
+        """The next slot in which silence alone changes what is weighed."""
+
+    def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
+        """For each open episode the slot in which it may end though nothing more is heard."""
 
     def tell(self, grounds: Callable[[int], Any], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
         """The value of each episode, as fields of the feed that the linkage says."""
@@ -141,6 +144,11 @@ class DeriveFold:
     def due(self, tick_ms: int) -> bool:
         """Whether anything can have changed since the last evaluation."""
         return self._touched is not None or self._newest is None or self.past.slot_of(tick_ms) >= self._wake
+
+    @property
+    def wakes_ms(self) -> int:
+        """The earliest tick (ms) after which anything can follow from time alone; ``NEVER``: any may."""
+        return NEVER if self._touched is not None or self._newest is None else (self._wake - 1) * self._every_ms + 1
 
     def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[list[Row], Sequence[str]]:
         """What should be said of the subjects in scope, and these subjects.
@@ -353,12 +361,16 @@ class DeriveFold:
 
     def _next_wake(self, newest: int) -> int:
         """The next slot that must be folded though no record arrives; never so late that the line could pass it."""
-        if self._due_now(newest):
-            return newest + 1
         latest = newest + max(self._settles - 1, 1)
-        return min([latest, self._rule.wake(self._ground(newest), self.past, newest), *self._cuts(newest, latest)])
+        return min([latest, self._rule.wake(self._ground(newest), self.past, newest), *self._cuts(newest, latest), *self._timed(newest)])
 
-    def _due_now(self, newest: int) -> bool:
-        """Whether an episode stands that time alone may end or renew."""
-        timed = self._least_ms > 0
-        return bool((self._state.window("onset", newest, newest + 1)[0][:, timed] != NONE).any())
+    def _timed(self, newest: int) -> list[int]:
+        """Slots in which time alone may end an episode that stands, or renew what is told of it."""
+        onset = self._state.window("onset", newest, newest + 1)[0]
+        row, subject = np.nonzero((onset != NONE) & (self._least_ms > 0))
+        if not row.size:
+            return []
+        least = (onset[row, subject] + self._least_ms[subject]) // self._every_ms
+        ends = self._rule.ends(self._weighed, newest, row, subject)
+        ahead = np.concatenate([least, ends])
+        return [newest + self._renewal - newest % self._renewal, *ahead[ahead > newest].tolist()]

@@ -30,6 +30,7 @@ __all__ = ["AHEAD", "Engine", "Fold", "Spoken", "Start"]
 AHEAD = timedelta(minutes=10)
 """How far the time of an observed record may lie after its arrival: clocks differ."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Batch = Mapping[str, pl.DataFrame]
 
 
@@ -45,6 +46,10 @@ class Fold(Protocol):
     def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[list[Row], Sequence[str]]:
         """What should be said of the subjects in scope, and these subjects."""
 
+    @property
+    def wakes_ms(self) -> int:
+        """The earliest tick (ms) after which anything can follow from time alone; ``NEVER``: any may."""
+
     def settle(self, line_ms: int) -> None:
         """Forgets what lies further back of the line than it reaches."""
 
@@ -54,11 +59,23 @@ class Fold(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """What one step gives: facts to say in the feed's columns, and frames of ``late.v1`` and ``dead.v1``."""
+    """What a step gives: facts to say as rows of the feed ``says``, and frames of ``late.v1`` and ``dead.v1`` (None: nothing).
 
-    facts: pl.DataFrame | None
-    late: pl.DataFrame | None
-    dead: pl.DataFrame | None
+    Late and unreadable records go out before the facts: what is said names a basis, and a successor starts behind it.
+    """
+
+    says: Feed
+    rows: Sequence[Row] = ()
+    late: pl.DataFrame | None = None
+    dead: pl.DataFrame | None = None
+
+    @property
+    def facts(self) -> pl.DataFrame | None:
+        """The facts as a frame; None where there are none."""
+        return pl.DataFrame(self.rows, schema=self.says.columns) if self.rows else None
+
+    def __bool__(self) -> bool:
+        return bool(self.rows) or self.late is not None or self.dead is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +150,13 @@ class Engine:
         judged = self._judged(batch)
         for name, each in judged.items():
             self._hear(name, each.good)
-        facts = None
+        rows: Sequence[Row] = ()
         if self._fold.due(self._tick_ms):
-            facts = self._speak()
+            rows = self._speak()
             self._move_line(unread or {})
         return Spoken(
-            facts=facts,
+            says=self._says,
+            rows=rows,
             late=_together([each.late for each in judged.values()]),
             dead=_together([each.dead for each in judged.values()]),
         )
@@ -146,7 +164,12 @@ class Engine:
     @property
     def line(self) -> datetime | None:
         """Up to where nothing can change any more; None: there was no tick yet."""
-        return None if self.line_ms == NEVER else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.line_ms)
+        return None if self.line_ms == NEVER else _at(self.line_ms)
+
+    @property
+    def wakes_at(self) -> datetime | None:
+        """The earliest tick after which anything can follow from time alone; None: any may."""
+        return None if self._fold.wakes_ms == NEVER else _at(self._fold.wakes_ms)
 
     def held(self) -> Mapping[str, int]:
         """How many records of each input, and how many facts, are held."""
@@ -166,11 +189,11 @@ class Engine:
             self._tick_ms = max(self._tick_ms, int(instants(frame["at"]).max()))
         self._fold.hear(name, frame)
 
-    def _speak(self) -> pl.DataFrame | None:
+    def _speak(self) -> list[Row]:
         should, scope = self._fold.evaluate(self.line_ms, self._tick_ms, lambda: self._said.opened(self.line_ms))
         rows = self._said.difference(should, scope, line_ms=self.line_ms, until_ms=self._basis.arrived_ms + milliseconds(2 * AHEAD))
-        envelope = {"basis": self._basis.positions(), "said_at": self._basis.arrived_ms}
-        return _facts(self._says, [row | envelope for row in rows]) if rows else None
+        envelope = {"basis": self._basis.positions(), "said_at": _at(self._basis.arrived_ms)}
+        return [row | envelope for row in rows]
 
     def _move_line(self, unread: Mapping[str, datetime]) -> None:
         until = min([self._tick_ms, *(_milliseconds_at(each) for each in unread.values())])
@@ -180,14 +203,11 @@ class Engine:
 
 
 def _milliseconds_at(instant: datetime) -> int:
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (instant - EPOCH) // timedelta(milliseconds=1)
 
 
-def _facts(feed: Feed, rows: list[dict[str, Any]]) -> pl.DataFrame:
-    """Rows with times in milliseconds as a frame in the feed's columns."""
-    return pl.DataFrame(rows, schema={name: pl.Int64() if name == "said_at" else dtype for name, dtype in feed.columns.items()}).cast(
-        {"said_at": feed.columns["said_at"]}
-    )
+def _at(time_ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=time_ms)
 
 
 def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:

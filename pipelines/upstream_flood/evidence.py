@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.linkage.grid import NEVER, Grid
+from pipelines.linkage.grid import EMPTY, NEVER, Grid
 from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Learned, Network
 
 __all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise"]
@@ -49,10 +49,12 @@ SHARE_RISING = 0.08
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """For slots × rows: the newest reading and what it and its surroundings say."""
+    """For distinct slots × rows: the newest reading and what it and its surroundings say."""
 
+    of: Array
+    """For each slot that was asked for the distinct one that it equals."""
     features: Array
-    """slots × rows × features, dimensionless; rows without a fresh level hold zeros."""
+    """distinct slots × rows × features, dimensionless; rows without a fresh level hold zeros."""
     fresh: Array
     level_m: Array
     """Newest level, not lower than the floor under which the sign is lost; NaN: not fresh."""
@@ -81,35 +83,57 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
         slots: slots to compute; the past must reach a day, the staleness and the bridge further back.
     """
     every_min = past.every_ms // 60_000
-    back = -(-STALE_MIN // every_min)
-    base = slots.start - back
-    at_reading = _own(net, past, base, slots.stop)
+    base = slots.start - -(-STALE_MIN // every_min)
     anchor = past.slots.window("last", slots.start, slots.stop)
     index = np.clip(anchor - base, 0, slots.stop - base - 1)
-    taken = past.slots.window("time", base, slots.stop)
-    age_min = (np.arange(slots.start, slots.stop)[:, None] * past.every_ms - np.take_along_axis(taken, index, 0)) / 60_000
+    age_min = _age_min(past, slots, anchor)
     fresh = (anchor >= base) & (age_min <= STALE_MIN) & net.valid
-    own = np.where(fresh[..., None], np.take_along_axis(at_reading, index[..., None], 0), 0.0)
+    stale, no_reading, asleep = _silence(past, slots, anchor, age_min, net)
+    distinct, of = _distinct(past, slots, fresh, stale, no_reading)
+    anchor, index, fresh = anchor[distinct], index[distinct], fresh[distinct]
+    own = np.where(fresh[..., None], np.take_along_axis(_own(net, past, base, slots.stop), index[..., None], 0), 0.0)
     level = np.where(fresh, np.take_along_axis(_floored(net, past.slots.window("value", base, slots.stop)), index, 0), np.nan)
     features = np.zeros((*fresh.shape, len(FEATURES)))
     features[..., :7] = own[..., :7]
     _shape(features)
-    shares = _surroundings(net, own, fresh, features)
+    upstream, all_inputs = _surroundings(net, own, fresh, features)
     features[~fresh] = 0.0
-    stale, no_reading, asleep = _silence(past, slots, anchor, net)
-    scale = np.where(np.isfinite(net.learned.scale_m), net.learned.scale_m, 0.0)
     return Evidence(
+        of=of,
         features=features,
         fresh=fresh,
         level_m=level,
         rise_m=own[..., 7],
         jump_m=_jump(net, past, anchor) * fresh,
         anchor=anchor,
-        variant=np.where(shares[0] < HALF, 0, np.where(shares[1] < HALF, 1, 2)) * (scale > 0),
-        stale=stale,
-        no_reading=no_reading,
-        asleep=asleep,
+        variant=np.where(upstream < HALF, 0, np.where(all_inputs < HALF, 1, 2)) * np.isfinite(net.learned.scale_m),
+        stale=stale[distinct],
+        no_reading=no_reading[distinct],
+        asleep=asleep[distinct],
     )
+
+
+def _age_min(past: Grid, slots: range, anchor: Array) -> Array:
+    """How old the newest level of each row is at the end of each slot, minutes; very old where there is none."""
+    ends = np.arange(slots.start, slots.stop)[:, None] * past.every_ms
+    if not len(past.slots):
+        return np.full(anchor.shape, np.inf)
+    at = np.clip(anchor - past.slots.first, 0, len(past.slots) - 1)
+    taken = np.where(anchor >= past.slots.first, past.slots["time"][at, np.arange(anchor.shape[1])], NEVER)
+    age: Array = (ends - taken) / 60_000
+    return age
+
+
+def _distinct(past: Grid, slots: range, *states: Array) -> tuple[Array, Array]:
+    """The slots (counted from the first) that differ from the one before, and for each slot which of them it equals.
+
+    A slot in which nobody spoke and nobody fell silent says what the one before said.
+    """
+    new = (past.slots.window("kind", slots.start, slots.stop) != EMPTY).any(axis=1)
+    for state in states:
+        new[1:] |= (state[1:] != state[:-1]).any(axis=1)
+    new[0] = True
+    return np.flatnonzero(new), np.cumsum(new) - 1
 
 
 def _floored(net: Network, level_m: Array) -> Array:
@@ -178,14 +202,15 @@ def _means(inputs: Inputs, values: Array, fresh: Array) -> tuple[Array, Array, A
     slots, rows, columns = values.shape
     packed = np.zeros((slots, rows + 1, columns + 3))
     packed[:, :rows, :columns] = np.where(fresh[..., None], values, 0.0)
-    packed[:, :rows, columns] = fresh
-    edges = packed[:, inputs.row] * inputs.weight[:, None]
-    edges[..., columns + 1] = packed[:, inputs.row, columns]
-    change = np.where(edges[..., columns + 1] > 0, packed[:, inputs.row, 1], -np.inf)
-    edges[..., columns + 2] = change > SHARE_RISING
+    packed[:, :rows, columns] = packed[:, :rows, columns + 1] = fresh
+    packed[:, :rows, columns + 2] = fresh & (values[..., 1] > SHARE_RISING)
+    change = np.full((slots, rows + 1), -np.inf)
+    change[:, :rows] = np.where(fresh, values[..., 1], -np.inf)
+    edges = packed.take(inputs.row, axis=1)
+    edges[..., : columns + 1] *= inputs.weight[:, None]
     shape = (slots, len(inputs.count), rows)
     total = np.add.reduceat(edges, inputs.begin, axis=1).reshape(*shape, columns + 3)
-    most = np.maximum.reduceat(change, inputs.begin, axis=1).reshape(shape)
+    most = np.maximum.reduceat(change.take(inputs.row, axis=1), inputs.begin, axis=1).reshape(shape)
     weight, there = total[..., columns], total[..., columns + 1]
     mean = total[..., :columns] / np.where(weight > 0, weight, 1)[..., None]
     return mean, there, total[..., columns + 2], np.where(there > 0, most, 0.0)
@@ -205,19 +230,16 @@ def _jump(net: Network, past: Grid, anchor: Array) -> Array:
     return _or_zero(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
 
 
-def _silence(past: Grid, slots: range, anchor: Array, net: Network) -> tuple[Array, Array, Array]:
+def _silence(past: Grid, slots: range, anchor: Array, age_min: Array, net: Network) -> tuple[Array, Array, Array]:
     """Which gauges cannot be judged for want of a level: stale, without reading, below their start level."""
-    base = past.slots.first
-    ends = np.arange(slots.start, slots.stop)[:, None] * past.every_ms
-    rows = np.arange(anchor.shape[1])
-    known = anchor >= base
-    at = np.clip(anchor - base, 0, max(len(past.slots) - 1, 0))
-    taken = np.where(known, past.slots["time"][at, rows], NEVER) if len(past.slots) else np.full(anchor.shape, NEVER)
-    age_min = (ends - taken) / 60_000
+    known = anchor >= past.slots.first
     mute = past.slots.window("last_mute", slots.start, slots.stop) > anchor
-    asleep = known & (past.slots["value"][at, rows] < net.start_m) if len(past.slots) else known
-    stale_min, silent_min = np.where(asleep, HEARTBEAT_STALE_MIN, STALE_MIN), np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)
-    stale, no_reading = (age_min > stale_min) | ~known, (age_min > silent_min) | mute | ~known
+    asleep = known & np.isfinite(net.start_m)
+    if asleep.any():
+        at = np.clip(anchor - past.slots.first, 0, len(past.slots) - 1)
+        asleep &= past.slots["value"][at, np.arange(anchor.shape[1])] < net.start_m
+    stale = (age_min > np.where(asleep, HEARTBEAT_STALE_MIN, STALE_MIN)) | ~known
+    no_reading = (age_min > np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)) | mute | ~known
     return stale, no_reading, asleep & ~stale & ~no_reading
 
 
@@ -227,7 +249,7 @@ def forecast_rise(known: Learned, features: Array, variant: Array) -> Array:
     mu = beta · x with the coefficient table that ``variant`` names.
     """
     chosen = known.coefficients[np.arange(features.shape[1]), variant]
-    mu: Array = (features[..., None, :] * chosen).sum(axis=-1)
+    mu: Array = np.einsum("srf,srhf->srh", features, chosen)
     return np.where(np.isfinite(known.scale_m)[:, None], mu, np.nan)
 
 

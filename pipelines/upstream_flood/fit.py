@@ -175,13 +175,13 @@ def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network
 def _part(past: Grid, ground: Network, slots: range) -> Examples:
     seen = evidence(ground, past, slots)
     rise = _rises(past, ground, slots)
-    is_reading = (past.slots.window("kind", slots.start, slots.stop) == VALUE) & np.isfinite(ground.learned.scale_m) & seen.fresh
+    is_reading = (past.slots.window("kind", slots.start, slots.stop) == VALUE) & np.isfinite(ground.learned.scale_m) & seen.fresh[seen.of]
     at, row = np.nonzero(is_reading & np.isfinite(rise).any(axis=-1))
     last = past.slots.window("last", slots.start - 1, slots.stop - 1)[at, row]
     share = np.clip((slots.start + at - last) / 6, 1 / 6, 1)
     return Examples(
-        row=row, slot=slots.start + at, features=seen.features[at, row], rise=rise[at, row], variant=seen.variant[at, row],
-        weight=_weight(seen, at, row) * share, share=share,
+        row=row, slot=slots.start + at, features=seen.features[seen.of[at], row], rise=rise[at, row], variant=seen.variant[seen.of[at], row],
+        weight=_weight(seen, seen.of[at], row) * share, share=share,
     )  # fmt: skip
 
 

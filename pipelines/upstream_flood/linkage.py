@@ -1,7 +1,7 @@
 """Upstream flood: towns along one river tell each other early that the water rises."""
 
-from pipelines.linkage import Derive, as_of, hours, minutes, past
-from pipelines.upstream_flood.rule import FloodRule
+from pipelines.linkage import Derive, as_of, hours, past
+from pipelines.upstream_flood.rule import EVERY, FloodRule
 
 __all__ = ["upstream_flood"]
 
@@ -11,7 +11,7 @@ upstream_flood = Derive(
     together_by="region",
     for_each="river.gauge.v1",
     given=dict(
-        levels=past("river.level.v1", value="level_m", reach=hours(48), every=minutes(10)),
+        levels=past("river.level.v1", value="level_m", reach=hours(48), every=EVERY),
         gauges=as_of("river.gauge.v1", read="all"),
         model=as_of("river.flood-model.v1", read="all"),
     ),

@@ -41,6 +41,8 @@ MOST_P = 0.95
 LEVEL_STEP_M = 0.1
 """Above its level, a notice is told anew when the water changes by so much."""
 QUIET_H = 6
+EVERY = timedelta(minutes=10)
+"""Width of a slot of the linkage."""
 SPIKE_M = 0.8
 
 OWN_STATES = ("stale", "no_reading", "no_threshold", "not_observed")
@@ -91,7 +93,7 @@ class FloodRule:
         passive = ~(p >= CLEAR_SHARE * ground.raise_at[:, None]) & ~net
         below = level < limit
         spike = np.fmax(SPIKE_M, known.scale_m)
-        return {
+        weights = {
             "mu": mu,
             "p": np.where(level >= limit, p, np.minimum(np.where(net, np.fmax(p, known.keeps_rising[:, None]), p), MOST_P)),
             "level_m": seen.level_m,
@@ -105,6 +107,7 @@ class FloodRule:
             "anchor": seen.anchor,
             "asleep": seen.asleep,
         }
+        return {name: each[seen.of] for name, each in weights.items()}
 
     def judge(self, ground: Network, past: Grid, weighed: Sliding, slots: range) -> Verdict:
         """The table of transitions, for all slots at once."""
@@ -123,7 +126,7 @@ class FloodRule:
 
     def _calm_before(self, past: Grid, weighed: Sliding, slots: range) -> Array:
         """Whether it was calm at the reading before the newest one, too, which is no older than the rule looks back."""
-        width = self.lookback // timedelta(milliseconds=past.every_ms)
+        width = self.lookback // EVERY
         start = slots.start - width
         anchor = weighed.window("anchor", slots.start, slots.stop)
         last = past.slots.window("last", start, slots.stop)
@@ -134,7 +137,7 @@ class FloodRule:
 
     def _quiet_long(self, past: Grid, weighed: Sliding, slots: range) -> Array:
         """Whether the last six hours were known and quiet throughout."""
-        width = self.lookback // timedelta(milliseconds=past.every_ms)
+        width = self.lookback // EVERY
         quiet = weighed.window("quiet", slots.start - width + 1, slots.stop)
         loud = np.concatenate([np.zeros((1, *quiet.shape[1:]), np.int32), np.cumsum(~quiet, axis=0, dtype=np.int32)])
         return (loud[width:] - loud[:-width]) == 0
@@ -178,6 +181,13 @@ class FloodRule:
         falls = np.concatenate([(taken + minutes * 60_000) // past.every_ms + 1 for minutes in (STALE_MIN, SILENT_MIN)])
         ahead = falls[falls > slot]
         return int(ahead.min()) if ahead.size else slot + 2**20
+
+    def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
+        """When six quiet hours will have passed: a notice ends by time alone only then."""
+        width = self.lookback // EVERY
+        quiet = weighed.window("quiet", slot - width + 1, slot + 1)[:, row, subject]
+        since_loud = np.where((~quiet).any(axis=0), (~quiet)[::-1].argmax(axis=0), width)
+        return slot + width - since_loud
 
     def tell(
         self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]

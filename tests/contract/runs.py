@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,8 +35,7 @@ def at_once(linkage: Derive, logs: Logs) -> dict[str, dict[str, Any]]:
     """The function over everything: one evaluation of all records, nothing settled. Id → value."""
     running = engine(linkage)
     running.recall(logs)
-    facts = running.step({}).facts
-    return {} if facts is None else standing(linkage, facts.rows(named=True))
+    return standing(linkage, running.step({}).rows)
 
 
 def value(linkage: Derive, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def value(linkage: Derive, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope} | {"state": linkage.rule.later(row["state"])}
 
 
-def newest(facts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def newest(facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The highest revision of each id."""
     out: dict[str, dict[str, Any]] = {}
     for row in facts:
@@ -53,7 +52,7 @@ def newest(facts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def standing(linkage: Derive, facts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def standing(linkage: Derive, facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What stands: the newest revisions that are not withdrawn, without their envelope."""
     return {id_: value(linkage, row) for id_, row in newest(facts).items() if row["state"] != "withdrawn"}
 
@@ -109,8 +108,8 @@ def _step(linkage: Derive, out: Outcome, running: Engine, logs: Logs, read: dict
     spoken = running.step(batch, _unread(logs, read))
     if where == "read":
         raise Killed
-    if where == "half said" and spoken.facts is not None:
-        half = Spoken(facts=spoken.facts[: spoken.facts.height // 2], late=spoken.late, dead=spoken.dead)
+    if where == "half said" and spoken.rows:
+        half = replace(spoken, rows=spoken.rows[: len(spoken.rows) // 2])
         _take(out, running, half)
         raise Killed
     _take(out, running, spoken)
@@ -140,7 +139,7 @@ def _said(linkage: Derive, out: Outcome) -> pl.DataFrame:
 
 
 def _take(out: Outcome, running: Engine, spoken: Spoken) -> None:
-    out.facts += [] if spoken.facts is None else spoken.facts.rows(named=True)
+    out.facts += spoken.rows
     out.late += 0 if spoken.late is None else spoken.late.height
     out.dead += 0 if spoken.dead is None else spoken.dead.height
     out.held = max(out.held, running.held().get("levels", 0))

@@ -93,7 +93,7 @@ def speaks_though_an_input_is_dead(name: str) -> None:
     said = []
     for tick in clock.filter(pl.col("arrived") >= stuck).head(24).iter_slices(1):
         spoken = running.step({"clock.v1": tick}, {"river.level.v1": stuck})
-        said += [] if spoken.facts is None else spoken.facts.rows(named=True)
+        said += spoken.rows
     silent = {row["gauge_id"] for row in said if row["state"] == "stale"}
     if not silent:
         raise checks.Broken("6: a dead input keeps the others from speaking")

@@ -169,6 +169,18 @@ class Overs:
         ahead = falls[falls > slot]
         return int(ahead.min()) if ahead.size else slot + 2**20
 
+    def ends(self, weighed: Any, slot: int, row: Any, subject: Any) -> Any:
+        return np.full(len(row), slot + 2**20)
+
+    def first(self, state: str) -> str:
+        return state
+
+    def later(self, state: str) -> str:
+        return state
+
+    def withdraw(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(row)
+
     def tell(self, grounds: Callable[[int], Any], past: Any, weighed: Any, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
         return [self._told(past, weighed, each) for each in episodes]
 

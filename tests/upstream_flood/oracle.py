@@ -282,13 +282,24 @@ class Oracle:
         return all(self.quiet(g, level, each) for each in range(k, k - 6 * HOUR, -1))
 
     def about(self, g: str, level: str, k: int) -> tuple[Any, ...]:
-        """What a notice shows: probability in steps of .05, times of passing, whether the newest jump is doubtful."""
+        """What a notice shows: probability in steps of .05, never certain before the level is passed, and times of passing."""
         if not self.fresh(g, k):
-            return (None, (None, None, None), False)
+            return (None, (None, None, None))
         p = self.reached(g, level, k, 3)
         if p is not None and self.net(g, level, k):
             p = max(p, *(each["share"] for each in self.model["keeps_rising"] if each["group"] == self.learned[g]["group"]))
-        return (None if p is None else round(round(p * 20) / 20, 2), self.times(g, level, k), self.doubtful(g, k))
+        if p is not None and not self.passed(g, level, k):
+            p = min(p, 0.95)
+        return (None if p is None else round(round(p * 20) / 20, 2), self.times(g, level, k))
+
+    def passed(self, g: str, level: str, k: int) -> bool:
+        return self.level(g, k) >= self.threshold(g, level, k)  # type: ignore[operator]
+
+    def wording(self, g: str, level: str, k: int) -> tuple[Any, ...]:
+        """It is told anew when this changes: above the level the water in steps of .1 m, else what it shows and its doubts."""
+        if self.fresh(g, k) and self.passed(g, level, k):
+            return ("passed", round(self.level(g, k) / 0.1))
+        return (*self.about(g, level, k), self.fresh(g, k) and self.doubtful(g, k))
 
     def times(self, g: str, level: str, k: int) -> tuple[datetime | None, ...]:
         """When the level is passed with 10, 50 and 90 %, given that it is within six hours."""
@@ -343,21 +354,20 @@ class Oracle:
         return found | {fact for g in self.ids for state in OWN_STATES for fact in self.own_states(g, state)}
 
     def notices(self, g: str, level: str) -> list[tuple[Any, ...]]:
-        out, onset, shown, told = [], None, None, (None, None)
+        out, onset, wording, shown = [], None, None, ()
         for k in range(self.begin, self.end + 1):
             if self.threshold(g, level, k) is None:
                 onset = None
             elif onset is not None and k - onset >= 2 * HOUR and (self.calm_twice(g, level, k) or self.quiet_long(g, level, k)):
-                out.append((g, level, moment(onset), moment(k), "cleared", *self.about(g, level, k)[:2]))
+                out.append((g, level, moment(onset), moment(k), "cleared", *self.about(g, level, k)))
                 onset = None
             elif onset is not None or self.raises(g, level, k):
                 new = onset is None
                 onset = k if onset is None else onset
-                if new or self.about(g, level, k) != shown or k % (3 * HOUR) == 0:
-                    shown = self.about(g, level, k)
-                    told = (("raised" if k == onset else "updated"), shown[:2])
+                if new or self.wording(g, level, k) != wording or k % (3 * HOUR) == 0:
+                    wording, shown = self.wording(g, level, k), self.about(g, level, k)
         if onset is not None:
-            out.append((g, level, moment(onset), None, told[0], *told[1]))  # type: ignore[misc]
+            out.append((g, level, moment(onset), None, "updated", *shown))
         return out
 
     def own_states(self, g: str, state: str) -> list[tuple[Any, ...]]:

@@ -131,8 +131,17 @@ def batches(random: Random, records: list[Record]) -> list[list[Record]]:
 
 
 def stands(watch: Watch) -> set[tuple[Any, ...]]:
+    """What stands; whether it is called raised or updated rests on what was said before."""
     return {
-        (*(each["gauge_id"], subject(each)), *(each[name] for name in ("onset", "ended_at", "state", "p_exceed")), times(each))
+        (
+            each["gauge_id"],
+            subject(each),
+            each["onset"],
+            each["ended_at"],
+            each["state"].replace("raised", "updated"),
+            each["p_exceed"],
+            times(each),
+        )
         for each in watch.standing().values()
     }
 

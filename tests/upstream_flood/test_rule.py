@@ -159,7 +159,7 @@ def test_a_late_reading_in_time_corrects_what_was_said() -> None:
     late = hydrograph.pop(2) | {"arrived": at(240)}
     watch.hears(*hydrograph, late)
     gone, come = [each for each in watch.said if each["level"] == "L1"][-2:]
-    assert (gone["state"], minute_of(gone["onset"]), come["state"], minute_of(come["onset"])) == ("withdrawn", 180, "updated", 120)
+    assert (gone["state"], minute_of(gone["onset"]), come["state"], minute_of(come["onset"])) == ("withdrawn", 180, "raised", 120)
     assert (gone["instead_of"], come["instead_of"]) == (come["id"], gone["id"])
 
 
