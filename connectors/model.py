@@ -33,12 +33,12 @@ def read(path: Path) -> pl.DataFrame:
     """
     try:
         with path.open("rb") as file:
-            rows = list(fastavro.reader(file, feed(FEED).schema))
+            rows: list[Any] = list(fastavro.reader(file, feed(FEED).schema))
     except FileNotFoundError as fault:
         raise ModelError(f"model file must exist (got {path.name!r}): make one with tsunagu fit") from fault
     except (ValueError, EOFError, IndexError, KeyError, TypeError, fastavro.read.SchemaResolutionError) as fault:
         raise ModelError(f"model file {path.name} must be an Avro file of {FEED} (got {fault!r}): make one with tsunagu fit") from fault
-    known = [row | {"arrived": row["valid_from"], "partition": 0, "offset": at} for at, row in enumerate(rows)]  # type: ignore[operator]
+    known = [row | {"arrived": row["valid_from"], "partition": 0, "offset": at} for at, row in enumerate(rows)]
     return pl.DataFrame(known, schema=feed(FEED).frame_schema)
 
 

@@ -75,7 +75,8 @@ class _Stream:
         self.fill(beyond=None)
 
     def newest(self) -> datetime:
-        return max(frame["arrived"][-1] for frame in self.frames.values())
+        newest: datetime = max(frame["arrived"][-1] for frame in self.frames.values())
+        return newest
 
     def fill(self, beyond: datetime | None) -> None:
         """Reads on until something newer than ``beyond`` is held."""

@@ -11,13 +11,11 @@ from tempfile import TemporaryDirectory
 from time import process_time
 from typing import TypeVar
 
-import polars as pl
-
 from connectors import jsonl, open_source
 from jobs.embedded import WARM_UP, replay
 from jobs.linkages import DATA, GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
-from jobs.replay import references
+from jobs.replay import placed, references
 
 __all__ = ["run"]
 
@@ -58,10 +56,10 @@ def run() -> int:
         chunks = decode.over(readings.over(source.read(SINCE - WARM_UP * linkage.reach, UNTIL)))
         for said in whole.over(replay(linkage, chunks, known, SINCE)):
             begin = process_time()
-            if said.rows:
-                rows += len(said.rows)
-                lines.write(said.facts.with_columns(  # type: ignore[union-attr]
-                    pl.col("said_at").alias("arrived"), pl.lit(0, pl.Int32).alias("partition"), pl.lit(0, pl.Int64).alias("offset")))  # fmt: skip
+            facts = said.facts
+            if facts is not None:
+                lines.write(placed(facts, rows))
+                rows += facts.height
             marks.append(marks[-1] + process_time() - begin)
     write = sum(b - a for a, b in pairwise(marks))
     total = whole.seconds + write

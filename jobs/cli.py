@@ -7,14 +7,16 @@ given cannot be used (a file, a source, a period); 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from connectors import SOURCES, SourceError
 from connectors.archive import ArchiveError
@@ -30,6 +32,8 @@ from pipelines.upstream_flood.fit import FitError
 from schemas import FeedError
 
 __all__ = ["main"]
+
+Settings = TypeVar("Settings")
 
 UNUSABLE = (
     SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
@@ -96,9 +100,10 @@ def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
     _take_sources(parser)
     _take_references(parser)
     _take_period(parser, "arrival times; what arrived before T1 only warms the past up")
-    parser.add_argument("--to", required=True, metavar="FILE.jsonl|archive:DIR", help="where to say it; FILE.late.jsonl and FILE.dead.jsonl go beside it")
-    parser.set_defaults(run=lambda given: replay.run(replay.Replay(
-        linkage=given.linkage, sources=tuple(given.sources), to=given.to, gauges=given.gauges, model=given.model, **_period(given))))  # fmt: skip
+    parser.add_argument(
+        "--to", required=True, metavar="FILE.jsonl|archive:DIR", help="where to say it; FILE.late.jsonl and FILE.dead.jsonl go beside it"
+    )
+    parser.set_defaults(run=lambda given: replay.run(_settings(replay.Replay, given)))
 
 
 def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -107,10 +112,11 @@ def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
     _take_sources(parser)
     parser.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
     _take_period(parser, "arrival times")
-    parser.add_argument("--without", nargs=2, type=_time, metavar=("T1", "T2"), help="leave out what arrived in this period, a flood to be judged on")
+    parser.add_argument(
+        "--without", nargs=2, type=_time, metavar=("T1", "T2"), help="leave out what arrived in this period, a flood to be judged on"
+    )
     parser.add_argument("--to", required=True, type=Path, metavar="MODEL", help="file to write the model to (Avro)")
-    parser.set_defaults(run=lambda given: fit.run(fit.Fit(
-        sources=tuple(given.sources), to=given.to, gauges=given.gauges, without=tuple(given.without) if given.without else None, **_period(given))))  # fmt: skip
+    parser.set_defaults(run=lambda given: fit.run(_settings(fit.Fit, given)))
 
 
 def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -120,13 +126,14 @@ def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
     parser.add_argument("--revision", type=int, metavar="N", help="which revision; default: the newest")
     _take_sources(parser)
     _take_references(parser)
-    parser.set_defaults(run=lambda given: why.run(why.Why(
-        fact_id=given.fact_id, facts=given.facts, revision=given.revision, sources=tuple(given.sources), gauges=given.gauges, model=given.model)))  # fmt: skip
+    parser.set_defaults(run=lambda given: why.run(_settings(why.Why, given)))
 
 
 def _add_gauges(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("gauges", help="make gauge records from a publisher's tables", description=_about(gauges))  # type: ignore[attr-defined]
-    parser.add_argument("--from", dest="source", required=True, metavar="fukui:DIR", help="folder with sensors.csv, suii_ichi.csv, network.csv, known.csv")
+    parser.add_argument(
+        "--from", dest="source", required=True, metavar="fukui:DIR", help="folder with sensors.csv, suii_ichi.csv, network.csv, known.csv"
+    )
     parser.add_argument("--to", required=True, type=Path, metavar="FILE.csv", help="file to write the records to; people may edit it")
     parser.set_defaults(run=lambda given: gauges.run(given.source, given.to))
 
@@ -136,7 +143,7 @@ def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
     _take_sources(parser)
     _take_period(parser, "arrival times")
     parser.add_argument("--to", required=True, type=_archive_folder, metavar="archive:DIR", help="the archive; what it holds already stays")
-    parser.set_defaults(run=lambda given: record.run(record.Record(sources=tuple(given.sources), to=given.to, **_period(given))))
+    parser.set_defaults(run=lambda given: record.run(_settings(record.Record, given)))
 
 
 def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -163,8 +170,15 @@ def _take_period(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--between", nargs=2, type=_time, metavar=("T1", "T2"), help=f"{what}, T2 not included")
 
 
+def _settings(kind: Callable[..., Settings], given: argparse.Namespace) -> Settings:
+    """The settings of a command, from options of the same names."""
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(given).items()}
+    options |= _period(given)
+    return kind(**{each: options[each] for each in inspect.signature(kind).parameters if each in options})
+
+
 def _period(given: argparse.Namespace) -> dict[str, datetime | None]:
-    if given.between is None:
+    if getattr(given, "between", None) is None:
         return {"since": None, "until": None}
     since, until = given.between
     if since >= until:

@@ -58,7 +58,9 @@ def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, 
 
 def _together(spoken: Sequence[Spoken]) -> Spoken:
     """What several steps gave, as one."""
-    late, dead = ([frame for frame in frames if frame is not None] for frames in zip(*((each.late, each.dead) for each in spoken), strict=True))
+    late, dead = (
+        [frame for frame in frames if frame is not None] for frames in zip(*((each.late, each.dead) for each in spoken), strict=True)
+    )
     return replace(
         spoken[0],
         rows=[row for each in spoken for row in each.rows],
@@ -115,7 +117,8 @@ def line_at(linkage: Derive, logs: Arrivals, positions: Mapping[str, int]) -> da
     if not ticks.height:
         return None
     unread = [log["arrived"][positions[name]] for name, log in logs.items() if positions[name] < log.height]
-    return min([ticks["at"].max(), *unread]) - max(feed(name).patience for name in linkage.feeds)
+    until: datetime = min([ticks["at"].max(), *unread])
+    return until - max(feed(name).patience for name in linkage.feeds)
 
 
 def instants(chunk: Arrivals, running: Engine) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:

@@ -16,11 +16,15 @@ def run(source: str, to: Path) -> int:
     """Reads the tables, writes the records, and prints how many; returns the exit code."""
     kind, colon, folder = source.partition(":")
     if kind != "fukui" or not colon or not Path(folder).is_dir():
-        raise SourceError(f"source of gauges must be fukui:DIR with DIR a folder of master tables (got {source!r}): for example fukui:data/fukui")
+        raise SourceError(
+            f"source of gauges must be fukui:DIR with DIR a folder of master tables (got {source!r}): for example fukui:data/fukui"
+        )
     if not to.parent.is_dir():
         raise SinkError(f"folder of --to must exist (got {str(to)!r}): make it first")
     frame = from_fukui(Path(folder))
     records.write(frame, to)
     without = frame.filter(frame["l1_standby_m"].is_null() & frame["l2_caution_m"].is_null() & frame["l4_danger_m"].is_null()).height
-    print(f"{frame.height} gauges in {to}; {without} without official levels, {frame['thresholds_differ'].count()} on which tables disagree")
+    print(
+        f"{frame.height} gauges in {to}; {without} without official levels, {frame['thresholds_differ'].count()} on which tables disagree"
+    )
     return 0

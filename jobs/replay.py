@@ -19,7 +19,7 @@ from jobs.progress import Progress
 from pipelines.linkage import Derive
 from schemas import feed
 
-__all__ = ["Replay", "SinkError", "references", "run", "spoken"]
+__all__ = ["Replay", "SinkError", "placed", "references", "run", "spoken"]
 
 
 class SinkError(ValueError):
@@ -55,7 +55,7 @@ def spoken(
         for said in replay(linkage, progress.watched(merged(opened, warm_up, until)), known, since):
             facts = said.facts
             if facts is not None:
-                yield linkage.says, _placed(facts, count)
+                yield linkage.says, placed(facts, count)
                 count += facts.height
                 progress.said(facts.height)
             for name, frame in (("late.v1", said.late), ("dead.v1", said.dead)):
@@ -63,7 +63,7 @@ def spoken(
                     yield name, frame
 
 
-def _placed(facts: pl.DataFrame, offset: int) -> pl.DataFrame:
+def placed(facts: pl.DataFrame, offset: int) -> pl.DataFrame:
     """Facts as records that arrived when they were said, one after another."""
     places = pl.int_range(offset, offset + facts.height, dtype=pl.Int64).alias("offset")
     return facts.with_columns(pl.col("said_at").alias("arrived"), pl.lit(0, pl.Int32).alias("partition"), places)
@@ -128,7 +128,9 @@ def sink(to: str, says: str, stack: ExitStack) -> Sink:
     kind, colon, path = to.partition(":")
     if colon and kind == "archive":
         if (Path(path) / says).exists():
-            raise SinkError(f"archive of --to must not hold {says} yet (got {to!r}): what two replays said may not be mixed; give another folder")
+            raise SinkError(
+                f"archive of --to must not hold {says} yet (got {to!r}): what two replays said may not be mixed; give another folder"
+            )
         return stack.enter_context(_Parts(archive.open(Path(path))))
     if not to.endswith(".jsonl"):
         raise SinkError(f"--to must be FILE.jsonl or archive:DIR (got {to!r}): for example build/notices.jsonl")
@@ -148,7 +150,9 @@ def run(settings: Replay) -> int:
             to.write(name, frame)
             counts[name] = counts.get(name, 0) + frame.height
         if not progress.records:
-            raise SourceError(f"sources must hold arrivals in the period (got none from {', '.join(settings.sources)}): check --from and --between")
+            raise SourceError(
+                f"sources must hold arrivals in the period (got none from {', '.join(settings.sources)}): check --from and --between"
+            )
     late, dead = counts.get("late.v1", 0), counts.get("dead.v1", 0)
     print(f"{counts.get(linkage.says, 0)} statements in {settings.to}; {late} late and {dead} unreadable records beside it")
     return 0

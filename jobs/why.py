@@ -72,8 +72,8 @@ def derived_again(linkage: Derive, fact: pl.DataFrame, records: Arrivals) -> dic
     says = feed(linkage.says)
     row = fact.row(0, named=True)
     at = row["onset"] if row["state"] == "withdrawn" else row["time"]
-    earlier = fact.clear() if at == row["onset"] else fact.with_columns(
-        pl.lit("updated").alias("state"), pl.lit(None, says.columns["ended_at"]).alias("ended_at"), pl.col("onset").alias("time"))  # fmt: skip
+    begun = pl.lit("updated").alias("state"), pl.lit(None, says.columns["ended_at"]).alias("ended_at"), pl.col("onset").alias("time")
+    earlier = fact.clear() if at == row["onset"] else fact.with_columns(*begun)
     running = engine(linkage, Start(line=at, said=earlier))
     running.recall({name: frame for name, frame in records.items() if name != CLOCK})
     found = [each for each in running.step({CLOCK: _tick(at)}).rows if each["id"] == row["id"]]
@@ -85,7 +85,10 @@ def _verdict(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[bool, s
         says = "does not say it" if again is None else "says it"
         return again is None, f"withdrawn: over the readings that had arrived by then the rule {says}"
     if again is None:
-        return False, "derived again: the rule does NOT say it over these readings; are the readings, gauges and model those it was said from?"
+        return (
+            False,
+            "derived again: the rule does NOT say it over these readings; are the readings, gauges and model those it was said from?",
+        )
     differ = [name for name, value in again.items() if value != row[name] and name != "state"]
     if LINKAGES["upstream_flood"].rule.later(again["state"]) != LINKAGES["upstream_flood"].rule.later(row["state"]):
         differ.append("state")
@@ -144,14 +147,17 @@ def _told(row: dict[str, Any], readings: pl.DataFrame, names: Mapping[str, str])
     yield f"rule {row['rule']}, model {row['model'] or 'none'}, coefficient table {row['because']['variant'] or 'none'}"
     yield "what weighed most:"
     for each in row["because"]["weighed_most"]:
-        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {names.get(each['gauge_id'], '')} ({each['gauge_id']}): {each['level_m']:.2f} m at {_jst(each['observed_at'])}"
+        reading = f"{each['level_m']:.2f} m at {_jst(each['observed_at'])}"
+        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {names.get(each['gauge_id'], '')} ({each['gauge_id']}): {reading}"
     if not row["because"]["weighed_most"]:
         yield "  nothing: this is about the gauge itself"
     yield "readings that it rests on:"
     for each in row["because"]["ranges"]:
         yield f"  {_jst(each['from_time'])} to {_jst(each['to_time'])}, {readings.height} readings of {_count(len(each['keys']), 'gauge')}"
     newest = readings.filter(pl.col("level_m").is_not_null()).sort("observed_at", "offset").group_by("gauge_id", maintain_order=True).last()
-    for gauge_id, observed_at, level_m in newest.sort("observed_at", descending=True).select("gauge_id", "observed_at", "level_m").iter_rows():
+    for gauge_id, observed_at, level_m in (
+        newest.sort("observed_at", descending=True).select("gauge_id", "observed_at", "level_m").iter_rows()
+    ):
         yield f"  {level_m:7.2f} m at {_jst(observed_at)}  {names.get(gauge_id, '')} ({gauge_id})"
 
 

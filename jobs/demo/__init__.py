@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TypedDict
 
 import polars as pl
 
@@ -25,6 +26,16 @@ MODEL = DATA / "fukui" / "flood-model-without-2024-05-28.avro"
 SINCE, UNTIL = datetime(2024, 5, 27, 12, tzinfo=JST), datetime(2024, 5, 30, tzinfo=JST)
 
 
+class Shown(TypedDict):
+    """What story and page are made from."""
+
+    notices: pl.DataFrame
+    levels: pl.DataFrame
+    gauges: pl.DataFrame
+    events: pl.DataFrame
+    judged: pl.DataFrame
+
+
 def run(to: Path) -> int:
     """Replays the flood, tells it, and writes ``flood.html``; returns the exit code."""
     linkage = LINKAGES["upstream_flood"]
@@ -35,8 +46,9 @@ def run(to: Path) -> int:
     levels = pl.concat([chunk["river.level.v1"] for chunk in fukui.open(READINGS).read(until=UNTIL)])
     truth = clean(levels, gauges)
     scored = score(truth, official(gauges), notices, (SINCE, UNTIL))
-    shown = {"notices": notices, "levels": levels.filter(pl.col("arrived") >= SINCE), "gauges": gauges}
-    shown |= {"events": scored.events, "judged": scored.notices}
+    shown = Shown(
+        notices=notices, levels=levels.filter(pl.col("arrived") >= SINCE), gauges=gauges, events=scored.events, judged=scored.notices
+    )
     for line in story.tell(**shown, colour=sys.stdout.isatty()):
         print(line)
     to.mkdir(parents=True, exist_ok=True)

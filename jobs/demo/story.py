@@ -167,8 +167,8 @@ def _unknown(notices: pl.DataFrame, gauges: pl.DataFrame) -> Iterator[Line]:
         yield Line(at=at, rank=4, tone="unknown", text=(_fit(text, WIDTH).rstrip(),))
 
 
-def _some(names: list[str], most: int = 3) -> str:
-    return "、".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _some(names: list[str], most: int = 2) -> str:
+    return "、".join(names) if len(names) <= most else f"{len(names)} gauges, {'、'.join(names[:most])} …"
 
 
 # Words and columns --------------------------------------------------------------------------------------------

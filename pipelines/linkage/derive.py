@@ -317,7 +317,9 @@ class DeriveFold:
 
     def _any_ended(self, start: int, stop: int) -> Array:
         """Rows × subjects of which an episode ended or fell away in these slots."""
-        any_ended: Array = ((self._state.window("ended", start, stop) != NONE) | (self._state.window("fell", start, stop) != NONE)).any(axis=0)
+        any_ended: Array = ((self._state.window("ended", start, stop) != NONE) | (self._state.window("fell", start, stop) != NONE)).any(
+            axis=0
+        )
         return any_ended
 
     def _told(self, scope: Array, first: int, newest: int) -> tuple[list[Row], Sequence[str]]:
@@ -367,7 +369,7 @@ class DeriveFold:
     def _timed(self, newest: int) -> list[int]:
         """Slots in which time alone may end an episode that stands, or renew what is told of it."""
         onset = self._state.window("onset", newest, newest + 1)[0]
-        row, subject = np.nonzero((onset != NONE) & (self._least_ms > 0))
+        row, subject = np.nonzero(onset != NONE)
         if not row.size:
             return []
         least = (onset[row, subject] + self._least_ms[subject]) // self._every_ms

@@ -34,8 +34,8 @@ def judge(feed: Feed, batch: pl.DataFrame, *, observed: bool, ahead_ms: int) -> 
     Args:
         feed: the feed of the batch.
         batch: records in the feed's ``frame_schema``.
-        observed: whether a record tells of its own time. Reference records do not: they hold from then on, and
-            are neither late nor ahead.
+        observed: whether a record tells of its own time. Reference records and ticks do not: they hold from then
+            on, and are neither late nor ahead.
         ahead_ms: how far a record's time may lie after its arrival, milliseconds.
 
     Raises:

@@ -120,9 +120,7 @@ class Engine:
     def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], start: Start | None = None) -> None:
         self._linkage, self._feeds = linkage, feeds
         self._says = feeds[linkage.says]
-        self._observed = {name: True for name in linkage.feeds} | {
-            each.feed: False for each in linkage.given.values() if isinstance(each, AsOf)
-        }
+        self._observed = {name: name != CLOCK and not isinstance(linkage.input(name), AsOf) for name in linkage.feeds}
         self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
         self._fold: Fold = DeriveFold(linkage, feeds, settles_ms=self._patience_ms)
         self._said, self._basis = Said(linkage.rule), Basis()
@@ -178,8 +176,8 @@ class Engine:
     def _judged(self, batch: Batch) -> dict[str, Any]:
         out = {}
         for name, frame in batch.items():
-            self._basis.read(name, frame)
             out[name] = judge(self._feeds[name], frame, observed=self._observed[name], ahead_ms=milliseconds(AHEAD))
+            self._basis.read(name, frame)
         return out
 
     def _hear(self, name: str, frame: pl.DataFrame) -> None:
@@ -192,6 +190,8 @@ class Engine:
     def _speak(self) -> list[Row]:
         should, scope = self._fold.evaluate(self.line_ms, self._tick_ms, lambda: self._said.opened(self.line_ms))
         rows = self._said.difference(should, scope, line_ms=self.line_ms, until_ms=self._basis.arrived_ms + milliseconds(2 * AHEAD))
+        if not rows:
+            return rows
         envelope = {"basis": self._basis.positions(), "said_at": _at(self._basis.arrived_ms)}
         return [row | envelope for row in rows]
 

@@ -1,8 +1,8 @@
 """Errors of the engine.
 
-    LinkageError (Exception)
-    ├── DeclarationError (ValueError)   a linkage is declared against the rules
-    └── BatchError (ValueError)         a runtime handed over a batch that the engine cannot take
+LinkageError (Exception)
+├── DeclarationError (ValueError)   a linkage is declared against the rules
+└── BatchError (ValueError)         a runtime handed over a batch that the engine cannot take
 """
 
 __all__ = ["BatchError", "DeclarationError", "LinkageError"]

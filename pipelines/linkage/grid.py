@@ -184,7 +184,6 @@ class Grid:
         exact = np.where(a == b, v0, between)
         self.slots.window("filled", start, stop)[...] = np.where(inside, exact, np.nan)
 
-
     def _since_value(self, first: int) -> int:
         """The slot after the last value before ``first`` of any key that speaks from there on."""
         if first <= self.slots.first:

@@ -91,11 +91,7 @@ class Said:
 
         One that fell away later stood open, too; one that was withdrawn because it never was did not.
         """
-        return {
-            fact.row["subject"]: fact.row["onset_ms"]
-            for fact in self._facts.values()
-            if _open_at(fact.row, before_ms)
-        }
+        return {fact.row["subject"]: fact.row["onset_ms"] for fact in self._facts.values() if _open_at(fact.row, before_ms)}
 
     def forget(self, line_ms: int) -> None:
         """Drops the facts that can no longer change."""

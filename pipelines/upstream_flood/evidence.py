@@ -8,6 +8,7 @@ order over the inputs, so that a slot gets the same numbers to the last bit howe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def _own(net: Network, past: Grid, start: int, stop: int) -> Array:
     filled = _floored(net, past.slots.window("filled", start - longest, stop))
     now = filled[longest:]
     lagged = [now] + [filled[longest - lag * per_hour : len(filled) - lag * per_hour] for lag in LAGS_H]
-    changes = [_or_zero(newer - older) for newer, older in zip(lagged[:-1], lagged[1:], strict=True)]
+    changes = [_or_zero(newer - older) for newer, older in pairwise(lagged)]
     lowest = _lowest(_floored(net, past.slots.window("value", start - DAY_H * per_hour + 1, stop)), DAY_H * per_hour)
     scale, median = net.learned.scale_m, net.learned.median_m
     columns = [np.clip((now - lowest) / scale, 0, 4), np.clip((now - median) / scale, -1, 5)]

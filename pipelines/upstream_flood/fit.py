@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
 from pipelines.upstream_flood.evidence import FEATURES, USED, VARIANTS, Evidence, evidence
-from pipelines.upstream_flood.network import Learned, Network, network
+from pipelines.upstream_flood.network import Network, network
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -90,7 +90,9 @@ def fit(
     ground, scales = _ground(levels, gauges, region)
     found = examples(levels, ground, level_feed)
     if not len(found.row):
-        raise FitError(f"levels of {region} must hold floods to learn from (got {levels.height} readings and no example): give a longer period")
+        raise FitError(
+            f"levels of {region} must hold floods to learn from (got {levels.height} readings and no example): give a longer period"
+        )
     group = ground.inputs.count[:3].sum(axis=0) > 0
     betas, errors = _regress(found, len(ground.keys), group)
     record: dict[str, Any] = {
@@ -101,7 +103,8 @@ def fit(
              "coefficients": betas[at].astype(np.float32).ravel().tolist()}
             for at, key in enumerate(ground.keys) if key in scales for median, scale in [scales[key]]
         ],
-        "errors": errors, "keeps_rising": _keeps_rising(found, group), "mu_edges": np.float32(MU_EDGES).tolist(), "error_steps": np.float32(ERROR_STEPS).tolist(),
+        "errors": errors, "keeps_rising": _keeps_rising(found, group),
+        "mu_edges": np.array(MU_EDGES, np.float32).tolist(), "error_steps": np.array(ERROR_STEPS, np.float32).tolist(),
     }  # fmt: skip
     digest = hashlib.sha256(repr([record[name] for name in ("gauges", "errors", "keeps_rising")]).encode()).hexdigest()
     return record | {"model": f"{region}-{digest[:10]}"}
@@ -119,16 +122,18 @@ def without_spikes(levels: pl.DataFrame, scale_m: Mapping[str, float]) -> pl.Dat
 
 def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str) -> tuple[Network, dict[Key, tuple[float, float]]]:
     """The network, with medians and scales only."""
-    records = {(row["region"], row["gauge_id"]): row for row in gauges.sort("valid_from").iter_rows(named=True) if row["region"] == region}
+    records: dict[Key, dict[str, Any]] = {
+        (row["region"], row["gauge_id"]): row for row in gauges.sort("valid_from").iter_rows(named=True) if row["region"] == region
+    }
     keys = sorted(records)
     scales = _scales(levels, records)
     if not scales:
-        raise FitError(f"levels of {region} must hold {LEAST_READINGS} readings of a gauge at least (got {levels.height} rows): give a longer period")
+        raise FitError(
+            f"levels of {region} must hold {LEAST_READINGS} readings of a gauge at least (got {levels.height} rows): give a longer period"
+        )
     bare = network(keys, records, {}, FEATURES)
-    nothing = bare.learned
     median, scale = (np.array([scales[key][i] if key in scales else np.nan for key in keys]) for i in (0, 1))
-    learned = Learned(**{name: getattr(nothing, name) for name in nothing.__slots__} | {"median_m": median, "scale_m": scale})
-    return network(keys, records, {}, FEATURES, learned), scales
+    return network(keys, records, {}, FEATURES, replace(bare.learned, median_m=median, scale_m=scale)), scales
 
 
 def _scales(levels: pl.DataFrame, records: Mapping[Key, Mapping[str, Any]]) -> dict[Key, tuple[float, float]]:
@@ -165,7 +170,11 @@ def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network
     before, after = timedelta(hours=48), timedelta(hours=HORIZONS_H[-1]) + GAP
     past = Grid(level_feed, value="level_m", every=EVERY, bridge=BRIDGE)
     past.know(ground.keys)
-    past.add(levels.filter(pl.col("observed_at").is_between(begin - before, end + after), pl.col("gauge_id").is_in([key[1] for key in ground.keys])))
+    past.add(
+        levels.filter(
+            pl.col("observed_at").is_between(begin - before, end + after), pl.col("gauge_id").is_in([key[1] for key in ground.keys])
+        )
+    )
     start, stop = (int(past.slot_of(int(each.timestamp() * 1000))) for each in (begin, end))
     start, stop = max(start, past.slots.first), min(stop, past.slots.stop)
     parts = [_part(past, ground, range(a, min(a + 720, stop))) for a in range(start, stop, 720)]
@@ -175,13 +184,14 @@ def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network
 def _part(past: Grid, ground: Network, slots: range) -> Examples:
     seen = evidence(ground, past, slots)
     rise = _rises(past, ground, slots)
-    is_reading = (past.slots.window("kind", slots.start, slots.stop) == VALUE) & np.isfinite(ground.learned.scale_m) & seen.fresh[seen.of]
+    is_reading = (past.slots.window("kind", slots.start, slots.stop) == VALUE) & seen.fresh[seen.of]
+    is_reading &= np.isfinite(ground.learned.scale_m)
     at, row = np.nonzero(is_reading & np.isfinite(rise).any(axis=-1))
     last = past.slots.window("last", slots.start - 1, slots.stop - 1)[at, row]
     share = np.clip((slots.start + at - last) / 6, 1 / 6, 1)
     return Examples(
-        row=row, slot=slots.start + at, features=seen.features[seen.of[at], row], rise=rise[at, row], variant=seen.variant[seen.of[at], row],
-        weight=_weight(seen, seen.of[at], row) * share, share=share,
+        row=row, slot=slots.start + at, features=seen.features[seen.of[at], row], rise=rise[at, row],
+        variant=seen.variant[seen.of[at], row], weight=_weight(seen, seen.of[at], row) * share, share=share,
     )  # fmt: skip
 
 
@@ -251,7 +261,9 @@ def _regress(found: Examples, rows: int, group: Array) -> tuple[Array, list[dict
             for name, of_group in (("network", True), ("rest", False)):
                 mine = group[found.row[take]] == of_group
                 table = _exceedance(mu[mine], (y - mu)[mine], found.share[take][mine])
-                errors.append({"group": name, "variant": variant, "horizon_h": horizon, "exceedance": table.astype(np.float32).ravel().tolist()})
+                errors.append(
+                    {"group": name, "variant": variant, "horizon_h": horizon, "exceedance": table.astype(np.float32).ravel().tolist()}
+                )
     return betas, errors
 
 
@@ -297,4 +309,3 @@ def _share_above(error: Array, share: Array) -> Array:
     above = np.concatenate([np.cumsum(share[order][::-1])[::-1], [0.0]])
     out: Array = above[np.searchsorted(error[order], np.array(ERROR_STEPS), side="left")] / above[0]
     return out
-

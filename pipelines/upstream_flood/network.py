@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class Network:
     raise_at: Array
     inputs: Inputs
     learned: Learned
+    fingerprint: Array
+    """rows × 4: a number that is another where threshold or model are others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,10 @@ def network(
         raise_at=np.where(np.isnan(column["raise_at_p"]), RAISE_AT, column["raise_at_p"]),
         inputs=_inputs([*_upstream(keys, records, inputs), _around(keys, records, inputs)]),
         learned=known,
+        fingerprint=np.array(
+            [[crc32(f"{name} {limit}".encode()) for limit in row] for name, row in zip(known.names, thresholds.tolist(), strict=True)],
+            np.int64,
+        ).reshape(len(keys), 4),
     )
 
 
@@ -177,7 +184,9 @@ def _around(keys: Sequence[Key], records: Sequence[Record | None], inputs: Seque
         for at, record in enumerate(records):
             if record is not None and keys[at][0] == region and there:
                 km = distance_m(record["lat_deg"], record["lon_deg"], lat, lon) / 1000
-                near = sorted((float(d), keys[other], other) for d, other in zip(km, there, strict=True) if other != at and d <= NEIGHBOURS_WITHIN_KM)
+                near = sorted(
+                    (float(d), keys[other], other) for d, other in zip(km, there, strict=True) if other != at and d <= NEIGHBOURS_WITHIN_KM
+                )
                 out[at] = [(key, other, 1 / (NEIGHBOURS_FLATTEN_KM + d)) for d, key, other in near[:NEIGHBOURS]]
     return out
 
@@ -201,12 +210,14 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
         nothing = np.full(len(keys), np.nan)
         return Learned(
             names=(None,) * len(keys), median_m=nothing, scale_m=nothing, coefficients=np.zeros((len(keys), 1, 1, len(features))),
-            group=np.zeros(len(keys), np.int64), exceedance=np.zeros((1, 1, 1, 1, 2)), keeps_rising=nothing, horizons_h=(3,), mu_edges=np.zeros(0),
-            error_from=0.0, error_step=1.0,
+            group=np.zeros(len(keys), np.int64), exceedance=np.zeros((1, 1, 1, 1, 2)), keeps_rising=nothing, horizons_h=(3,),
+            mu_edges=np.zeros(0), error_from=0.0, error_step=1.0,
         )  # fmt: skip
     one = usable[min(usable)]
     shape = (len(one["variants"]), len(one["horizons_h"]), len(features))
-    groups = {(region, name): i for i, (region, name) in enumerate(sorted({(r, e["group"]) for r, m in usable.items() for e in m["errors"]}))}
+    groups = {
+        (region, name): i for i, (region, name) in enumerate(sorted({(r, e["group"]) for r, m in usable.items() for e in m["errors"]}))
+    }
     steps = np.array(one["error_steps"], np.float64)
     tables = np.zeros((len(groups), shape[0], shape[1], len(one["mu_edges"]) + 1, len(steps)))
     for region, model in usable.items():
@@ -215,7 +226,7 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
             tables[at] = np.array(each["exceedance"]).reshape(tables.shape[-2:])
     keeps = {(region, each["group"]): each["share"] for region, model in usable.items() for each in model["keeps_rising"]}
     entries = {(region, each["gauge_id"]): each for region, model in usable.items() for each in model["gauges"]}
-    found = [entries.get(key) for key in keys]  # type: ignore[call-overload]
+    found = [entries.get((key[0], key[-1])) for key in keys]
     coefficients = np.zeros((len(keys), *shape))
     for row, entry in enumerate(found):
         if entry:

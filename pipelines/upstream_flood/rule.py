@@ -25,7 +25,15 @@ from pipelines.linkage.derive import Episode, Verdict
 from pipelines.linkage.grid import Grid, Key
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import FEATURES, evidence, exceedance, forecast_rise
-from pipelines.upstream_flood.network import LEVELS, SILENT_MIN, STALE_MIN, Network, network
+from pipelines.upstream_flood.network import (
+    HEARTBEAT_SILENT_MIN,
+    HEARTBEAT_STALE_MIN,
+    LEVELS,
+    SILENT_MIN,
+    STALE_MIN,
+    Network,
+    network,
+)
 from pipelines.upstream_flood.telling import arrival_slots, tell
 from pipelines.upstream_flood.words import withdrawal
 
@@ -36,6 +44,7 @@ Array = NDArray[Any]
 CLEAR_SHARE = 0.5
 """A notice may end below this share of the probability at which it was raised."""
 CLEAR_BELOW_M = 0.1
+LIMITS_MIN = (STALE_MIN, SILENT_MIN, HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)
 MOST_P = 0.95
 """No level that is not yet passed is called certain."""
 LEVEL_STEP_M = 0.1
@@ -53,8 +62,8 @@ class FloodRule:
     """Notices for every gauge from its own past, from upstream and from around it."""
 
     name, version = "upstream_flood", "1"
-    subjects = (*LEVELS, *OWN_STATES)
-    least = (*(timedelta(minutes=120),) * len(LEVELS), *(timedelta(0),) * len(OWN_STATES))
+    subjects: tuple[str, ...] = (*LEVELS, *OWN_STATES)
+    least: tuple[timedelta, ...] = (*(timedelta(minutes=120),) * len(LEVELS), *(timedelta(0),) * len(OWN_STATES))
     lookback = timedelta(hours=QUIET_H)
     renewal = timedelta(hours=3)
     bridge = timedelta(minutes=400)
@@ -140,7 +149,8 @@ class FloodRule:
         width = self.lookback // EVERY
         quiet = weighed.window("quiet", slots.start - width + 1, slots.stop)
         loud = np.concatenate([np.zeros((1, *quiet.shape[1:]), np.int32), np.cumsum(~quiet, axis=0, dtype=np.int32)])
-        return (loud[width:] - loud[:-width]) == 0
+        long: Array = (loud[width:] - loud[:-width]) == 0
+        return long
 
     def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
@@ -155,7 +165,8 @@ class FloodRule:
             passed = level_m >= ground.thresholds_m[row, subject]
             shown = np.where(passed, 64 + np.round(_known(level_m) / LEVEL_STEP_M).astype(np.int64), shown)
             etas = arrival_slots(ground, weighed, slot, row, subject)
-            code[level] = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
+            told = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
+            code[level] = told ^ ground.fingerprint[row, subject]
         return code
 
     def first(self, state: str) -> str:
@@ -172,26 +183,25 @@ class FloodRule:
         return {**row, "headline_ja": ja + row["headline_ja"].removeprefix(ja), "headline_en": en + row["headline_en"].removeprefix(en)}
 
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
-        """The next slot in which a gauge falls silent or stops being an input."""
+        """The next slot in which a gauge falls silent, or stops being an input."""
         if not len(past.slots):
             return slot + 1
         last = past.slots.window("last", slot, slot + 1)[0]
         heard = last >= past.slots.first
         taken = past.slots["time"][np.where(heard, last - past.slots.first, 0), np.arange(len(last))][heard]
-        falls = np.concatenate([(taken + minutes * 60_000) // past.every_ms + 1 for minutes in (STALE_MIN, SILENT_MIN)])
+        falls = np.concatenate([(taken + minutes * 60_000) // past.every_ms + 1 for minutes in LIMITS_MIN])
         ahead = falls[falls > slot]
         return int(ahead.min()) if ahead.size else slot + 2**20
 
     def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """When six quiet hours will have passed: a notice ends by time alone only then."""
         width = self.lookback // EVERY
-        quiet = weighed.window("quiet", slot - width + 1, slot + 1)[:, row, subject]
+        level = subject < len(LEVELS)  # what is said of the gauge itself ends when it speaks, never by time
+        quiet = weighed.window("quiet", slot - width + 1, slot + 1)[:, row[level], subject[level]]
         since_loud = np.where((~quiet).any(axis=0), (~quiet)[::-1].argmax(axis=0), width)
         return slot + width - since_loud
 
-    def tell(
-        self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
-    ) -> list[dict[str, Any]]:
+    def tell(self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
         """Notices as fields of the feed."""
         return tell(self, grounds, past, weighed, episodes)
 

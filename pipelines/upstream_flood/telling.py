@@ -65,9 +65,7 @@ def arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, leve
     return slots
 
 
-def tell(
-    rule: _Rule, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
-) -> list[dict[str, Any]]:
+def tell(rule: _Rule, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
     """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
     seen: dict[int, Evidence] = {}
     out = []
@@ -90,7 +88,10 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, s
     p = float(weighed.window("p", each.slot, each.slot + 1)[0, each.row, each.subject])
     level_m = float(weighed.window("level_m", each.slot, each.slot + 1)[0, each.row])
     unconfirmed = bool(weighed.window("unconfirmed", each.slot, each.slot + 1)[0, each.row])
-    etas = [None if slot < 0 else _utc(int(slot) * past.every_ms) for slot in arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]]
+    etas = [
+        None if slot < 0 else _utc(int(slot) * past.every_ms)
+        for slot in arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]
+    ]
     ended, end_ms = each.ended_ms is not None, each.slot * past.every_ms
     state = "cleared" if ended else "updated"
     shown = {
@@ -135,7 +136,13 @@ def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, w
     anchor = int(seen.anchor[0, speaks])
     taken = int(past.slots.window("time", anchor, anchor + 1)[0, speaks])
     level_m = float(seen.level_m[0, speaks])
-    return {"gauge_id": ground.keys[speaks][1], "what": name, "observed_at": _utc(taken), "level_m": level_m, "weight_m": round(weight_m, 2)}
+    return {
+        "gauge_id": ground.keys[speaks][1],
+        "what": name,
+        "observed_at": _utc(taken),
+        "level_m": level_m,
+        "weight_m": round(weight_m, 2),
+    }
 
 
 def _leading(ground: Network, seen: Evidence, row: int, name: str) -> int:

@@ -54,8 +54,16 @@ def sentence(told: Told) -> tuple[str, str]:
 
     Example:
         >>> gauge = {"name": "朝谷", "river": "足羽川", "municipality": "福井市"}
-        >>> told = Told(gauge=gauge, level="L2", state="raised", threshold_m=2.5, observed_m=2.1, p_exceed=0.6,
-        ...             eta=datetime(2024, 5, 28, 9, 40, tzinfo=timezone.utc), unconfirmed=False)
+        >>> told = Told(
+        ...     gauge=gauge,
+        ...     level="L2",
+        ...     state="raised",
+        ...     threshold_m=2.5,
+        ...     observed_m=2.1,
+        ...     p_exceed=0.6,
+        ...     eta=datetime(2024, 5, 28, 9, 40, tzinfo=timezone.utc),
+        ...     unconfirmed=False,
+        ... )
         >>> sentence(told)[0]
         '【早期注意】福井市 足羽川 朝谷: 3時間以内に氾濫注意水位(2.50m)を超える可能性 60%、18:40頃。現在2.10m'
     """
@@ -72,7 +80,9 @@ def sentence(told: Told) -> tuple[str, str]:
         return f"{place_ja}{level_ja}を超えています。{now_ja}{doubt_ja}", f"{place_en}over the {level_en}; {now_en}{doubt_en}"
     if told.p_exceed is None:
         return f"{place_ja}{level_ja}の早期注意を続けます。{now_ja}", f"{place_en}the notice for the {level_en} goes on; {now_en}"
-    when_ja, when_en = ("", "") if told.eta is None else (f"、{told.eta.astimezone(JST):%H:%M}頃", f", about {told.eta.astimezone(JST):%H:%M}")
+    when_ja, when_en = (
+        ("", "") if told.eta is None else (f"、{told.eta.astimezone(JST):%H:%M}頃", f", about {told.eta.astimezone(JST):%H:%M}")
+    )
     percent = round(100 * told.p_exceed)
     return (
         f"{place_ja}3時間以内に{level_ja}を超える可能性 {percent}%{when_ja}。{now_ja}{doubt_ja}",
@@ -83,7 +93,10 @@ def sentence(told: Told) -> tuple[str, str]:
 def own_state(gauge: Mapping[str, Any], state: str, subject: str) -> tuple[str, str]:
     """The headline of a statement about the gauge itself: ``subject`` names the state, which ``cleared`` ends."""
     ja, en = _ENDED[subject] if state == "cleared" else _OWN[state]
-    return f"{gauge['municipality']} {gauge['river']} {gauge['name']}: {ja}", f"{gauge['name']} ({gauge['river']}, {gauge['municipality']}) {en}"
+    return (
+        f"{gauge['municipality']} {gauge['river']} {gauge['name']}: {ja}",
+        f"{gauge['name']} ({gauge['river']}, {gauge['municipality']}) {en}",
+    )
 
 
 def withdrawal(level: str | None) -> tuple[str, str]:

@@ -21,7 +21,9 @@ class Broken(AssertionError):
     """A rule of the contract does not hold."""
 
 
-def check(linkage: Derive, script: Script, out: Outcome, logs: dict[str, pl.DataFrame], whole: dict[str, dict[str, Any]], g: random.Random) -> None:
+def check(
+    linkage: Derive, script: Script, out: Outcome, logs: dict[str, pl.DataFrame], whole: dict[str, dict[str, Any]], g: random.Random
+) -> None:
     """All rules that can be seen in one run."""
     equal_to_brute_force(linkage, out, whole)
     each_revision_once(linkage, out)
@@ -37,7 +39,11 @@ def equal_to_brute_force(linkage: Derive, out: Outcome, whole: dict[str, dict[st
     have = standing(linkage, out.facts)
     if have != whole:
         missing, extra = sorted(whole.keys() - have.keys()), sorted(have.keys() - whole.keys())
-        differ = [(id_, {k: (have[id_][k], v) for k, v in whole[id_].items() if have[id_][k] != v}) for id_ in whole.keys() & have.keys() if have[id_] != whole[id_]]
+        differ = [
+            (id_, {k: (have[id_][k], v) for k, v in whole[id_].items() if have[id_][k] != v})
+            for id_ in whole.keys() & have.keys()
+            if have[id_] != whole[id_]
+        ]
         raise Broken(f"1: not said {missing[:3]}, said in vain {extra[:3]}, otherwise than it should be {differ[:2]}")
 
 

@@ -40,7 +40,9 @@ def at_once(linkage: Derive, logs: Logs) -> dict[str, dict[str, Any]]:
 
 def value(linkage: Derive, row: Mapping[str, Any]) -> dict[str, Any]:
     """A fact without its envelope, and without the word that tells a first statement from a later one."""
-    return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope} | {"state": linkage.rule.later(row["state"])}
+    return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope} | {
+        "state": linkage.rule.later(row["state"])
+    }
 
 
 def newest(facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

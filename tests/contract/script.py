@@ -45,7 +45,6 @@ def log(feed_name: str, arrivals: list[Arrival], tie: Callable[[], float]) -> pl
     """A feed in order of arrival, ties in any order, offsets counted from 0."""
     ordered = sorted(arrivals, key=lambda each: (each.minute, tie()))
     rows = [
-        each.record | {"arrived": EPOCH + timedelta(minutes=each.minute), "partition": 0, "offset": at}
-        for at, each in enumerate(ordered)
+        each.record | {"arrived": EPOCH + timedelta(minutes=each.minute), "partition": 0, "offset": at} for at, each in enumerate(ordered)
     ]
     return pl.DataFrame(rows, schema=feed(feed_name).frame_schema)

@@ -22,7 +22,7 @@ from pipelines.linkage.said import Said
 from pipelines.upstream_flood import telling
 from pipelines.upstream_flood.rule import FloodRule
 from tests.contract import test_contract
-from tests.contract.checks import Broken
+from tests.contract.checks import Broken, equal_to_brute_force
 from tests.contract.runs import Outcome
 from tests.contract.test_contract import keeps
 
@@ -73,7 +73,9 @@ def starts_from_the_commit(patch: Patch) -> None:
     resume = jobs.embedded.resume
     patch.setattr(
         "tests.contract.runs.resume",
-        lambda linkage, logs, committed, said: resume(linkage, logs, committed, said.with_columns(pl.lit([], said.schema["basis"]).alias("basis"))),
+        lambda linkage, logs, committed, said: resume(
+            linkage, logs, committed, said.with_columns(pl.lit([], said.schema["basis"]).alias("basis"))
+        ),
     )
 
 
@@ -90,7 +92,9 @@ def starts_at_the_last_tick(patch: Patch) -> None:
 def weighs_nothing_before_the_line(patch: Patch) -> None:
     """3: a successor does not look back over what was settled."""
     weigh = DeriveFold._weigh
-    patch.setattr(DeriveFold, "_weigh", lambda self, start, stop: weigh(self, start if self._newest is not None else max(start, stop - 1), stop))
+    patch.setattr(
+        DeriveFold, "_weigh", lambda self, start, stop: weigh(self, start if self._newest is not None else max(start, stop - 1), stop)
+    )
 
 
 def forgets_before_it_speaks(patch: Patch) -> None:
@@ -110,7 +114,11 @@ def compares_with_what_it_said(patch: Patch) -> None:
 
     def lazy(self: Any, row: dict[str, Any]) -> bool:
         held = self._facts.get(row["id"])
-        near = held is not None and abs((row["p_exceed"] or 0) - (held.row["p_exceed"] or 0)) <= 0.1 and row["ended_ms"] == held.row["ended_ms"]
+        near = (
+            held is not None
+            and abs((row["p_exceed"] or 0) - (held.row["p_exceed"] or 0)) <= 0.1
+            and row["ended_ms"] == held.row["ended_ms"]
+        )
         return differs(self, row) and not near
 
     patch.setattr(Said, "_differs", lazy)
@@ -208,7 +216,5 @@ def test_a_broken_rule_is_found(broken: Callable[[Patch], None], monkeypatch: py
 
 
 def test_a_run_that_says_nothing_is_found() -> None:
-    with pytest.raises(Broken, match="^1: not said"):
-        from tests.contract.checks import equal_to_brute_force
-
+    with pytest.raises(Broken, match=r"^1: not said"):
         equal_to_brute_force(test_contract.LINKAGES[NAME], Outcome(), {"small/a/L1/x": {}})

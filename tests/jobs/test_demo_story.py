@@ -79,7 +79,7 @@ def test_a_name_cannot_steer_the_terminal() -> None:
 def test_many_gauges_that_fall_silent_at_once_are_one_line() -> None:
     silent = [each for gauge_id in "上下横古" for each in said(f"r/{gauge_id}/gauge/9", gauge_id, None, (at(20), "no_reading"))]
     lines = list(story.tell(**flood() | {"notices": notices(*silent)}))
-    assert "20:00  ? unknown 値なし no reading: 上、下、古 and 1 more" in lines
+    assert "20:00  ? unknown 値なし no reading: 4 gauges, 上、下 …" in lines
 
 
 def test_a_quiet_day_is_told_too() -> None:

@@ -284,7 +284,7 @@ def test_an_input_that_is_behind_holds_the_line_back_but_not_what_is_said() -> N
 
 def test_a_settled_fact_stays_and_an_unsettled_one_can_still_change() -> None:
     """The first comes while its episode can still change (its end is not behind the line), the second after that."""
-    for tick_at, expected in ((170, ["a over@10 r3 withdrawn value 4.0"]), (180, [])):
+    for tick_at, expected in ((170, ["a over@10 r3 withdrawn value 7.0"]), (180, [])):
         made = town()
         made.step(reading("a", 10, 7.0))
         made.step(reading("a", 50, 4.0))
@@ -377,6 +377,16 @@ def test_an_episode_that_need_not_last_is_renewed_by_time_too_so_that_a_start_sa
     for each in records:
         made.step(each)
     assert successor(made, records, Fleeting()).hears() == []
+
+
+def test_what_began_and_fell_away_before_anybody_was_told_is_said_as_withdrawn() -> None:
+    made = Town()
+    (said,) = made.hears(limit("a", -1000, until=30), reading("a", 10, 7.0), reading("a", 40, 7.0))
+    assert "withdrawn" in said
+
+
+def test_who_has_heard_nothing_says_nothing() -> None:
+    assert Town().hears() == []
 
 
 def test_a_start_with_nothing_said_and_nothing_heard_is_a_beginning() -> None:

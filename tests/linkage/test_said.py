@@ -157,9 +157,9 @@ def test_what_fell_away_stood_open_until_then() -> None:
     assert [dict(said.opened(each)) for each in (11, 50, 51)] == [{"a": 10}, {"a": 10}, {}]
 
 
-def test_what_was_never_said_is_not_taken_back() -> None:
-    """It began and fell away before anybody was told of it."""
-    assert news(nothing(), fact("a", 10, ended=50, state="withdrawn", fell=True)) == []
+def test_what_began_and_fell_away_unheard_is_said_as_withdrawn_so_that_a_successor_knows_of_it() -> None:
+    """Late data may yet show that it ended before it fell away; a successor must then know its onset."""
+    assert news(nothing(), fact("a", 10, ended=50, state="withdrawn", fell=True)) == ["a/10 r1 withdrawn 1.0"]
 
 
 def test_what_was_withdrawn_did_not_stand() -> None:

@@ -193,28 +193,41 @@ def noisy_day(seed: int) -> list[dict[str, Any]]:
     ]
 
 
+def slot_by_slot(seen: Evidence) -> dict[str, Any]:
+    """What is seen in each slot that was asked for; equal slots are computed once."""
+    return {name: getattr(seen, name)[seen.of] for name in Evidence.__slots__ if name != "of"}
+
+
+def assert_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for name, each in expected.items():
+        np.testing.assert_array_equal(found[name], each, err_msg=name)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_it_is_the_same_to_the_last_bit_slot_by_slot_and_all_at_once(seed: int) -> None:
-    net = ground(river())
+    net, slots = ground(river()), range(slot(600), slot(1600))
     past = past_of(net.keys, noisy_day(seed), until=1600)
-    whole = evidence(net, past, range(slot(600), slot(1600)))
-    mu = forecast_rise(net.learned, whole.features, whole.variant)
-    for at, k in enumerate(range(slot(600), slot(1600))):
-        one = evidence(net, past, range(k, k + 1))
-        for name in Evidence.__slots__:
-            np.testing.assert_array_equal(getattr(one, name)[0], getattr(whole, name)[at], err_msg=name)
-        np.testing.assert_array_equal(forecast_rise(net.learned, one.features, one.variant)[0], mu[at])
+    whole = slot_by_slot(evidence(net, past, slots))
+    mu = forecast_rise(net.learned, whole["features"], whole["variant"])
+    for at, k in enumerate(slots):
+        one = slot_by_slot(evidence(net, past, range(k, k + 1)))
+        assert_same({name: each[0] for name, each in one.items()}, {name: each[at] for name, each in whole.items()})
+        np.testing.assert_array_equal(forecast_rise(net.learned, one["features"], one["variant"])[0], mu[at])
 
 
 def test_it_is_the_same_to_the_last_bit_whatever_comes_after() -> None:
     net, day = ground(river()), noisy_day(9)
     upto = [each for each in day if minute_of(each["observed_at"]) <= 900]
     assert len(upto) < len(day)
-    k = slot(900)
-    known, later = past_of(net.keys, upto, until=900), past_of(net.keys, day, until=1600)
-    one, other = (evidence(net, each, range(k - 30, k + 1)) for each in (known, later))
-    for name in Evidence.__slots__:
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    slots = range(slot(900) - 30, slot(900) + 1)
+    known, later = (past_of(net.keys, each, until=1600) for each in (upto, day))
+    assert_same(slot_by_slot(evidence(net, known, slots)), slot_by_slot(evidence(net, later, slots)))
+
+
+def test_slots_in_which_nobody_speaks_or_falls_silent_are_computed_once() -> None:
+    net = ground(river())
+    past = past_of(net.keys, [reading(each["gauge_id"], minute) for each in river() for minute in (0, 60, 120)], until=120)
+    assert evidence(net, past, range(slot(0), slot(120) + 1)).of.tolist() == [0] * 6 + [1] * 6 + [2]
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:

@@ -111,7 +111,10 @@ def _sharp(errors: Mapping[str, Any]) -> list[float]:
 
 def test_a_notice_ends_after_six_quiet_hours_though_never_calm() -> None:
     """At 1.80 m P stays .17: too little to raise, too much to be calm. Quiet from minute 240 on."""
-    assert turns(alone(*levels("93", *RISING, *[1.8] * 10))) == [(120, "raised"), (590, "cleared")]
+    watch = alone(*levels("93", *RISING, *[1.8] * 10))
+    assert turns(watch) == [(120, "raised"), (590, "cleared")]
+    (cleared,) = [each for each in watch.said if each["state"] == "cleared"]
+    assert cleared["said_at"] == at(590), "by the clock, before the next reading"
 
 
 def test_hours_without_readings_are_not_quiet_hours() -> None:
@@ -126,6 +129,12 @@ def test_over_the_level_a_notice_stands_for_as_long_as_it_takes() -> None:
 
 def test_a_notice_lasts_at_least_two_hours() -> None:
     watch = alone(*levels("93", *[1.0] * 6, 1.5, *[1.2] * 20, every=10))
+    assert turns(watch) == [(60, "raised"), (180, "cleared")]
+
+
+def test_the_two_hours_end_by_the_clock_though_nothing_more_is_heard() -> None:
+    watch = alone(*levels("93", *[1.0] * 6, 1.5, *[1.2] * 2, every=10))
+    watch.hears(*map(tick, range(100, 190, 10)))
     assert turns(watch) == [(60, "raised"), (180, "cleared")]
 
 

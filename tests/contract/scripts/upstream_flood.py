@@ -93,9 +93,18 @@ def _stated(g: random.Random, gauge_id: str, observed: float, level_m: float, en
     level = None if 0.03 < kind < 0.05 else level_m
     out = [Arrival(minute=_whole(observed + delay), record=_record(gauge_id, _at(observed), 1, level))]
     if 0.05 < kind < 0.10:
-        out.append(Arrival(minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=_record(gauge_id, _at(observed), 2, round(level_m + g.gauss(0, 0.3), 2))))
+        out.append(
+            Arrival(
+                minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)),
+                record=_record(gauge_id, _at(observed), 2, round(level_m + g.gauss(0, 0.3), 2)),
+            )
+        )
     if 0.08 < kind < 0.12:
-        out.append(Arrival(minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=_record(gauge_id, _at(observed), 3, level_m, "withdrawn")))
+        out.append(
+            Arrival(
+                minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=_record(gauge_id, _at(observed), 3, level_m, "withdrawn")
+            )
+        )
     if 0.12 < kind < 0.18:
         out.append(Arrival(minute=_whole(observed + g.uniform(0, PATIENCE_MIN - 1)), record=out[0].record))
     return [each for each in out if each.minute <= end]
@@ -122,7 +131,9 @@ def _gauge_records(g: random.Random, end: int) -> list[Arrival]:
     out = [Arrival(minute=-10_000, record=_gauge(gauge_id)) for gauge_id in GAUGES]
     if g.random() < 0.4:  # a threshold changes
         since = g.randrange(0, end, TICK_MIN)
-        out.append(Arrival(minute=max(since - g.uniform(0, 600), 0), record=_gauge(g.choice(CHAIN), since, l1_standby_m=g.uniform(0.8, 1.6))))
+        out.append(
+            Arrival(minute=max(since - g.uniform(0, 600), 0), record=_gauge(g.choice(CHAIN), since, l1_standby_m=g.uniform(0.8, 1.6)))
+        )
     if g.random() < 0.2:  # a threshold ceases to be
         since = g.randrange(0, end, TICK_MIN)
         out.append(Arrival(minute=max(since - 60, 0), record=_gauge(g.choice(CHAIN), since, l1_standby_m=None, l2_caution_m=None)))
