@@ -72,6 +72,9 @@ class Said:
             until_ms: an instant after everything that was evaluated; a withdrawn id may come back until the line
                 has passed it.
 
+        A fact that is gone never was: it is withdrawn without an end. One that ``fell`` ended, and is among those that should
+        stand; by this a successor tells the two apart.
+
         Returns:
             Rows to say, each a value with ``revision`` and ``instead_of``: the id that a moved onset replaced,
             or that replaces this one.
@@ -79,7 +82,7 @@ class Said:
         wanted = {row["id"]: row for row in should}
         news = [row for row in wanted.values() if self._differs(row)]
         gone = [
-            self._words.withdraw(self._facts[id_].row) | {"state": WITHDRAWN, "ended_ms": until_ms}
+            self._words.withdraw(self._facts[id_].row) | {"state": WITHDRAWN, "ended_at": None, "ended_ms": until_ms, "fell": False}
             for subject in scope
             for id_ in sorted(self._of.get(subject, ()))
             if id_ not in wanted and self._unsettled(id_, line_ms) and self._facts[id_].row["state"] != WITHDRAWN
