@@ -101,6 +101,10 @@ class Rule(Words, Protocol):
         """The value of each episode, as fields of the feed that the linkage says."""
 
 
+_SPARE_ROWS = 256
+"""So many rows are held before it is asked whether some can go."""
+
+
 class DeriveFold:
     """A derive linkage at work over the keys of one partition."""
 
@@ -127,6 +131,7 @@ class DeriveFold:
         self._touched: int | None = None
         self._newest: int | None = None
         self._wake = NEVER
+        self._crowded = _SPARE_ROWS
 
     def hear(self, feed: str, batch: pl.DataFrame) -> None:
         """Takes in records that are neither late nor unreadable."""
@@ -185,6 +190,24 @@ class DeriveFold:
         self.past.forget(line - self._reach)
         self._weighed.forget(line - self._lookback)
         self._state.forget(line - 1 - self._renewal)
+        if len(self.past.keys) > self._crowded:
+            self._forget_strangers()
+
+    def _forget_strangers(self) -> None:
+        """Gives up the rows of keys that no reference knows and that have been silent for the whole reach.
+
+        Whoever sends under ever new keys would otherwise fill the memory.
+        """
+        known = set(self._references[self._for_each].keys())
+        gone = [row for row in self.past.empty_rows().tolist() if self.past.keys[row] not in known]
+        if gone:
+            rows = np.delete(np.arange(len(self.past.keys)), gone)
+            self.past.keep(rows)
+            for arrays in (self._weighed, self._state):
+                arrays.widen(len(rows) + len(gone))
+                arrays.keep(rows)
+            self._grounds.clear()
+        self._crowded = 2 * len(self.past.keys) + _SPARE_ROWS
 
     def held(self) -> Mapping[str, int]:
         """How many records of each input are held."""

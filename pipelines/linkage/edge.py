@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pipelines.linkage.errors import BatchError
 from pipelines.linkage.grid import instants, milliseconds
@@ -47,14 +49,34 @@ def judge(feed: Feed, batch: pl.DataFrame, *, observed: bool, ahead_ms: int) -> 
     if not observed or not batch.height:
         return Judged(good=batch, late=None, dead=None)
     delay_ms = instants(batch["arrived"]) - instants(batch[feed.time])
-    if delay_ms.max() <= milliseconds(feed.patience) and delay_ms.min() >= -ahead_ms:
+    numbers = _numbers(feed, batch)
+    if delay_ms.max() <= milliseconds(feed.patience) and delay_ms.min() >= -ahead_ms and numbers.all():
         return Judged(good=batch, late=None, dead=None)
-    late, ahead = pl.Series(delay_ms > milliseconds(feed.patience)), pl.Series(delay_ms < -ahead_ms)
+    ahead, late = delay_ms < -ahead_ms, delay_ms > milliseconds(feed.patience)
+    dead = [
+        _dead(feed, batch.filter(pl.Series(ahead)), _ahead(feed, ahead_ms)) if ahead.any() else None,
+        _dead(feed, batch.filter(pl.Series(~numbers & ~ahead)), _not_a_number(feed)) if (~numbers & ~ahead).any() else None,
+    ]
+    late &= numbers
     return Judged(
-        good=batch.filter(~(late | ahead)),
-        late=_late(feed, batch.filter(late)) if late.any() else None,
-        dead=_dead(feed, batch.filter(ahead), ahead_ms) if ahead.any() else None,
+        good=batch.filter(pl.Series(numbers & ~late & ~ahead)),
+        late=_late(feed, batch.filter(pl.Series(late))) if late.any() else None,
+        dead=pl.concat([each for each in dead if each is not None]) if any(each is not None for each in dead) else None,
     )
+
+
+def _numbers(feed: Feed, batch: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which records hold no number that is infinite or none; an absent number is null."""
+    good = np.ones(batch.height, bool)
+    for name in _floats(feed):
+        values = batch[name].to_numpy()
+        if np.count_nonzero(~np.isfinite(values)) > batch[name].null_count():
+            good &= np.isfinite(values) | batch[name].is_null().to_numpy()
+    return good
+
+
+def _floats(feed: Feed) -> list[str]:
+    return [name for name, dtype in feed.columns.items() if dtype.is_float()]
 
 
 def _late(feed: Feed, batch: pl.DataFrame) -> pl.DataFrame:
@@ -70,13 +92,18 @@ def _late(feed: Feed, batch: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _dead(feed: Feed, batch: pl.DataFrame, ahead_ms: int) -> pl.DataFrame:
-    reason = pl.format(
-        feed.time + " must not lie more than {} s after arrival (got {}, arrived {}): check the clock of the sender",
-        pl.lit(ahead_ms // 1000),
-        feed.time,
-        "arrived",
-    )
+def _ahead(feed: Feed, ahead_ms: int) -> pl.Expr:
+    rule = feed.time + " must not lie more than {} s after arrival (got {}, arrived {}): check the clock of the sender"
+    return pl.format(rule, pl.lit(ahead_ms // 1000), feed.time, "arrived")
+
+
+def _not_a_number(feed: Feed) -> pl.Expr:
+    numbers = _floats(feed)
+    rule = f"{', '.join(numbers)} must be finite (got {', '.join('{}' for _ in numbers)}): send null where there is no value"
+    return pl.format(rule, *(pl.col(name).cast(pl.String).fill_null("null") for name in numbers))
+
+
+def _dead(feed: Feed, batch: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
     return batch.select(
         pl.lit(feed.name).alias("feed"),
         "arrived",

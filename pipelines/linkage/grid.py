@@ -115,6 +115,18 @@ class Grid:
         if self._crowds:
             self._crowds = {cell: crowd for cell, crowd in self._crowds.items() if cell[0] >= first}
 
+    def empty_rows(self) -> NDArray[np.int64]:
+        """Rows of keys of which nothing is held."""
+        return np.flatnonzero((self.slots["kind"] == EMPTY).all(axis=0)) if len(self.slots) else np.arange(len(self.keys))
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Keeps these rows only, in this order."""
+        now = {int(old): new for new, old in enumerate(rows)}
+        self.keys = [self.keys[row] for row in rows]
+        self.row = {key: row for row, key in enumerate(self.keys)}
+        self.slots.keep(rows)
+        self._crowds = {(slot, now[row]): crowd for (slot, row), crowd in self._crowds.items() if row in now}
+
     def held(self) -> int:
         """How many records are held."""
         return int(np.count_nonzero(self.slots["kind"])) + sum(len(crowd) - 1 for crowd in self._crowds.values())

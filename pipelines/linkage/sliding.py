@@ -54,6 +54,12 @@ class Sliding:
             self._buffers[name] = grown
         self._at, self.rows = 0, rows
 
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Keeps these rows only, in this order."""
+        for name in self._fields:
+            self._buffers[name] = self[name][:, rows]
+        self._at, self.rows = 0, len(rows)
+
     def extend(self, first: int, stop: int) -> None:
         """Grows to cover slots ``first`` … ``stop − 1`` as well; never shrinks."""
         if not len(self):

@@ -204,8 +204,10 @@ def _inputs(groups: Sequence[Runs]) -> Inputs:
 
 
 def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequence[str]) -> Learned:
-    """The models in force by row; a region whose model was fitted for other features has none."""
-    usable = {region: model for (region,), model in models.items() if tuple(model["features"]) == tuple(features)}
+    """The models in force by row; a region whose model was fitted for other features, or on other axes, has none."""
+    usable = {region: model for (region,), model in sorted(models.items()) if tuple(model["features"]) == tuple(features)}
+    axes = ("variants", "horizons_h", "mu_edges", "error_steps")
+    usable = {region: model for region, model in usable.items() if all(model[axis] == usable[min(usable)][axis] for axis in axes)}
     if not usable:
         nothing = np.full(len(keys), np.nan)
         return Learned(

@@ -118,3 +118,18 @@ def test_every_record_goes_to_exactly_one_place_by_its_own_delay_alone(delays: l
     assert found.good["offset"].to_list() == [i for i, each in enumerate(delays) if -10 <= each <= 60]
     assert late == [i for i, each in enumerate(delays) if each > 60]
     assert dead == [i for i, each in enumerate(delays) if each < -10]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_value_that_is_no_number_is_dead_and_its_neighbours_pass(value: float) -> None:
+    found = judged(delayed(0), reading("b", 0, value, arrived=0), delayed(0, "c"))
+    assert found.good.height == 2
+    assert found.dead is not None
+    (reason,) = found.dead["reason"].to_list()
+    assert reason.startswith("value must be finite (got ")
+    assert reason.endswith("): send null where there is no value")
+
+
+def test_an_absent_value_is_not_a_broken_one() -> None:
+    found = judged(reading("b", 0, None, arrived=0))
+    assert (found.good.height, found.dead) == (1, None)

@@ -466,6 +466,15 @@ def test_what_is_held_does_not_grow_over_a_long_run() -> None:
     assert len(made.said) > 40
 
 
+def test_keys_that_nobody_knows_are_forgotten_with_their_records() -> None:
+    made = town("a")
+    for minute in range(0, 20_000, 10):
+        made.step(reading("a", minute, 1.0), reading(f"stranger {minute}", minute, 9.0), tick(minute + 5))
+    assert len(made.engine._fold.past.keys) < 700  # type: ignore[attr-defined]
+    assert made.said == []
+    assert made.hears(reading("a", 20_000, 9.0), tick(20_005)) == ["a over@20000 r1 value 9.0"]
+
+
 def test_a_lagging_input_keeps_what_it_may_still_change() -> None:
     made = town()
     for minute in range(0, 3000, 10):

@@ -25,7 +25,7 @@ def make(seed: int) -> Script:
     hours, cadence = g.choices([(g.uniform(10, 24), 25), (g.uniform(30, 50), 50), (g.uniform(60, 80), 70)], [8, 1, 1])[0]
     end = int(hours * 60) // TICK_MIN * TICK_MIN
     readings = _readings(g, end, cadence)
-    on_time = [each for each in readings if not _late(each) and not _ahead(each)]
+    on_time = [each for each in readings if not _late(each) and not _unreadable(each)]
     ticks = [Arrival(minute=minute, record={"at": _at(minute)}) for minute in range(0, end + 1, TICK_MIN)]
     known = _gauge_records(g, end)
     final = {each.record["gauge_id"]: each.record for each in sorted(known, key=lambda each: each.record["valid_from"])}
@@ -41,8 +41,8 @@ def make(seed: int) -> Script:
         logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed},
         other={"river.level.v1": log("river.level.v1", again, g.random), **fixed},
         silent=frozenset(_silent(on_time, end)) | {(f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare},
-        dead=sum(map(_ahead, readings)),
-        late=sum(map(_late, readings)),
+        dead=sum(map(_unreadable, readings)),
+        late=sum(_late(each) and not _unreadable(each) for each in readings),
     )
 
 
@@ -58,8 +58,9 @@ def _late(arrival: Arrival) -> bool:
     return arrival.minute - _observed(arrival) > PATIENCE_MIN
 
 
-def _ahead(arrival: Arrival) -> bool:
-    return _observed(arrival) - arrival.minute > TICK_MIN
+def _unreadable(arrival: Arrival) -> bool:
+    level_m = arrival.record["level_m"]
+    return _observed(arrival) - arrival.minute > TICK_MIN or (level_m is not None and not math.isfinite(level_m))
 
 
 # -- readings ---------------------------------------------------------------------------------------------------------
@@ -77,7 +78,17 @@ def _readings(g: random.Random, end: int, cadence: int) -> list[Arrival]:
                 out += _stated(g, gauge_id, observed, _level(g, waves, gauge_id, observed), end)
     if g.random() < 0.3:
         out.append(Arrival(minute=g.uniform(0, end), record=_record("a", _at(g.choice([10**6, 5 * 10**7])), 1, 9.0)))
+    if g.random() < 0.3:
+        out += _strange(g, end)
     return out
+
+
+def _strange(g: random.Random, end: int) -> list[Arrival]:
+    """Gauges that nobody knows, and levels that are no number: they change nothing for the others."""
+    minutes = [g.randrange(end) for _ in range(12)]
+    unknown = [Arrival(minute=minute, record=_record(f"x{g.randrange(5)}", _at(minute), 1, g.uniform(0, 9))) for minute in minutes]
+    level_m = g.choice([math.inf, -math.inf, math.nan])
+    return [*unknown, Arrival(minute=minutes[0], record=_record("b", _at(minutes[0]), 9, level_m))]
 
 
 def _level(g: random.Random, waves: list[tuple[float, float, float]], gauge_id: str, minute: float) -> float:
