@@ -14,14 +14,14 @@ PINNED = $(PIP) --require-hashes --only-binary :all:
 # --fork-strategy fewest: one NumPy for all Pythons, or the same rule might round differently on two of them.
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
-# What tests use beside Python: package and command have the same name.
-DEBIAN = chromium
+# What tests use beside Python: command:Debian package.
+DEBIAN = chromium:chromium java:default-jre-headless mvn:maven kcat:kcat
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 # Two pips in one environment would tread on each other.
 .NOTPARALLEL:
-.PHONY: help install demo test check bench torture pins clean
+.PHONY: help install demo test check kafka bench torture pins clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,8 +33,9 @@ demo: $(VENV)/.app ## a recorded flood in Fukui, told again; needs no server
 	@$(VENV)/bin/tsunagu demo $(ARGS)
 
 test: $(VENV)/.app $(VENV)/.test ## all tests and all documented examples; CI=true: a skip is a failure
-	@for name in $(DEBIAN); do \
-		command -v $$name >/dev/null && continue; \
+	@for each in $(DEBIAN); do \
+		name=$${each#*:}; \
+		command -v $${each%%:*} >/dev/null && continue; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "installing the Debian package $$name (a test drives it)"; \
 			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$name; } >/dev/null \
@@ -53,6 +54,9 @@ check: $(VENV)/.check ## lint, format and types
 	if [ $$status = 0 ]; then echo "check: good"; else echo "check: NOT good ($(VENV)/bin/ruff format . and $(VENV)/bin/ruff check --fix . mend some)"; fi; \
 	exit $$status
 
+kafka: $(VENV)/.app $(VENV)/.live ## a Kafka broker on 127.0.0.1:9092 until interrupted; needs Java and Maven, no Docker
+	@$(PY) -m infra.kafka.broker $(ARGS)
+
 bench: $(VENV)/.app ## how many records a second, and how long until a fact is said
 	@$(VENV)/bin/tsunagu bench $(ARGS)
 
@@ -65,10 +69,11 @@ pins: $(VENV)/.check ## renew requirements/*.txt to the newest that pyproject.to
 	echo "build";  { echo "$$head"; $(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		| $(COMPILE) -; } > $(VENV)/build.txt; \
 	echo "demo";   { echo "$$head"; $(COMPILE) pyproject.toml; } > $(VENV)/demo.txt; \
+	echo "live";   { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group live -c $(VENV)/demo.txt; } > $(VENV)/live.txt; \
 	echo "test";   { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group test -c $(VENV)/demo.txt; } > $(VENV)/test.txt; \
 	echo "check";  { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group check -c $(VENV)/demo.txt -c $(VENV)/test.txt; } > $(VENV)/check.txt; \
 	mkdir -p requirements; \
-	for name in build demo test check; do mv $(VENV)/$$name.txt requirements/; done
+	for name in build demo live test check; do mv $(VENV)/$$name.txt requirements/; done
 
 clean: ## remove all that the other targets made
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -88,12 +93,17 @@ $(VENV)/.demo: requirements/build.txt requirements/demo.txt $(VENV)/.made
 	@touch $@
 
 # Editable: the clone is the installation. Made again when a room of the house appears, since rooms are listed by name.
-$(VENV)/.app: pyproject.toml $(VENV)/.demo $(wildcard pipelines/__init__.py schemas/__init__.py connectors/__init__.py jobs/__init__.py)
+$(VENV)/.app: pyproject.toml $(VENV)/.demo $(wildcard pipelines/__init__.py schemas/__init__.py connectors/__init__.py jobs/__init__.py infra/__init__.py)
 	@echo "installing tsunagu itself"
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.test: requirements/test.txt $(VENV)/.demo
+$(VENV)/.live: requirements/live.txt $(VENV)/.demo
+	@echo "installing the broker's clients"
+	@$(PINNED) -r requirements/live.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.live
 	@echo "installing what tests need"
 	@$(PINNED) -r requirements/test.txt
 	@touch $@

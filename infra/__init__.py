@@ -1,0 +1,1 @@
+"""Brokers, access, mirroring: as code, started by one command."""
