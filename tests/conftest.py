@@ -10,6 +10,11 @@ from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
+
+# Machines are shared and noisy: no test may depend on speed. Examples are drawn from the test itself, so that a failure is there again.
+settings.register_profile("calm", deadline=None, derandomize=True)
+settings.load_profile("calm")
 
 EXCUSE = "data that may not be committed"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

@@ -14,14 +14,14 @@ gauge below its start level. None of these ends a notice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.linkage.derive import Episode, Verdict
+from pipelines.linkage.derive import Verdict
 from pipelines.linkage.grid import Grid, Key
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import FEATURES, evidence, exceedance, forecast_rise
@@ -34,8 +34,8 @@ from pipelines.upstream_flood.network import (
     Network,
     network,
 )
-from pipelines.upstream_flood.telling import arrival_slots, tell
-from pipelines.upstream_flood.words import withdrawal
+from pipelines.upstream_flood.telling import Telling
+from pipelines.upstream_flood.words import OWN_STATES
 
 __all__ = ["FloodRule"]
 
@@ -47,25 +47,17 @@ CLEAR_BELOW_M = 0.1
 LIMITS_MIN = (STALE_MIN, SILENT_MIN, HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)
 MOST_P = 0.95
 """No level that is not yet passed is called certain."""
-LEVEL_STEP_M = 0.1
-"""Above its level, a notice is told anew when the water changes by so much."""
 QUIET_H = 6
 EVERY = timedelta(minutes=10)
 """Width of a slot of the linkage."""
 SPIKE_M = 0.8
 
-OWN_STATES = ("stale", "no_reading", "no_threshold", "not_observed")
-"""What can be said of the gauge itself."""
 
-
-class FloodRule:
+class FloodRule(Telling):
     """Notices for every gauge from its own past, from upstream and from around it."""
 
-    name, version = "upstream_flood", "1"
-    subjects: tuple[str, ...] = (*LEVELS, *OWN_STATES)
     least: tuple[timedelta, ...] = (*(timedelta(minutes=120),) * len(LEVELS), *(timedelta(0),) * len(OWN_STATES))
     lookback = timedelta(hours=QUIET_H)
-    renewal = timedelta(hours=3)
     bridge = timedelta(minutes=400)
     weights: Mapping[str, tuple[Any, Any, tuple[int, ...]]] = {
         "mu": (np.float64, np.nan, (4,)),
@@ -152,36 +144,6 @@ class FloodRule:
         long: Array = (loud[width:] - loud[:-width]) == 0
         return long
 
-    def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
-        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
-        code = np.zeros(len(row), np.int64)
-        level = subject < len(LEVELS)
-        if level.any():
-            row, subject = row[level], subject[level]
-            p = weighed.window("p", slot, slot + 1)[0][row, subject]
-            shown = np.where(np.isnan(p), 31, np.round(_known(p) * 20)).astype(np.int64)
-            shown += 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
-            level_m = weighed.window("level_m", slot, slot + 1)[0][row]
-            passed = level_m >= ground.thresholds_m[row, subject]
-            shown = np.where(passed, 64 + np.round(_known(level_m) / LEVEL_STEP_M).astype(np.int64), shown)
-            etas = arrival_slots(ground, weighed, slot, row, subject)
-            told = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
-            code[level] = told ^ ground.fingerprint[row, subject]
-        return code
-
-    def first(self, state: str) -> str:
-        """A notice is raised when it did not stand before, and updated from then on."""
-        return "raised" if state == "updated" else state
-
-    def later(self, state: str) -> str:
-        """The state under which a notice is held."""
-        return "updated" if state == "raised" else state
-
-    def withdraw(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """What is said of a notice that does not hold: that it does not, and that this is no all-clear."""
-        ja, en = withdrawal(row["level"])
-        return {**row, "headline_ja": ja + row["headline_ja"].removeprefix(ja), "headline_en": en + row["headline_en"].removeprefix(en)}
-
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
         """The next slot in which a gauge falls silent, or stops being an input."""
         if not len(past.slots):
@@ -200,11 +162,3 @@ class FloodRule:
         quiet = weighed.window("quiet", slot - width + 1, slot + 1)[:, row[level], subject[level]]
         since_loud = np.where((~quiet).any(axis=0), (~quiet)[::-1].argmax(axis=0), width)
         return slot + width - since_loud
-
-    def tell(self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
-        """Notices as fields of the feed."""
-        return tell(self, grounds, past, weighed, episodes)
-
-
-def _known(values: Array) -> Array:
-    return np.where(np.isnan(values), 0.0, values)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,9 @@ from pipelines.linkage.grid import Grid
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance
 from pipelines.upstream_flood.network import LEVELS, Network
-from pipelines.upstream_flood.words import Told, own_state, sentence
+from pipelines.upstream_flood.words import OWN_STATES, Told, own_state, sentence, withdrawal
 
-__all__ = ["REST_ON", "arrival_slots", "tell"]
+__all__ = ["REST_ON", "Telling"]
 
 Array = NDArray[Any]
 
@@ -24,19 +24,57 @@ REST_ON = timedelta(hours=40)
 """A notice rests on no reading older than this: a day, the quiet hours, staleness and the widest gap that is bridged."""
 QUANTILES = (0.1, 0.5, 0.9)
 SLOTS_PER_HOUR = 6
+LEVEL_STEP_M = 0.1
+"""Above its level, a notice is told anew when the water changes by so much."""
 LEAST_P = 0.05
 """Below this probability within the longest horizon no time of arrival is given."""
 MOST_WEIGHED = 3
 LEVEL_FEED = "river.level.v1"
 
 
-class _Rule(Protocol):
-    name: str
-    version: str
-    subjects: tuple[str, ...]
+class Telling:
+    """How the episodes of the flood rule are told: in which words, with which numbers, and when anew."""
+
+    name, version = "upstream_flood", "1"
+    subjects: tuple[str, ...] = (*LEVELS, *OWN_STATES)
+    renewal = timedelta(hours=3)
+
+    def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
+        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
+        code = np.zeros(len(row), np.int64)
+        level = subject < len(LEVELS)
+        if level.any():
+            row, subject = row[level], subject[level]
+            p = weighed.window("p", slot, slot + 1)[0][row, subject]
+            shown = np.where(np.isnan(p), 31, np.round(_or_zero(p) * 20)).astype(np.int64)
+            shown += 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
+            level_m = weighed.window("level_m", slot, slot + 1)[0][row]
+            passed = level_m >= ground.thresholds_m[row, subject]
+            shown = np.where(passed, 64 + np.round(_or_zero(level_m) / LEVEL_STEP_M).astype(np.int64), shown)
+            etas = _arrival_slots(ground, weighed, slot, row, subject)
+            told = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
+            code[level] = told ^ ground.fingerprint[row, subject]
+        return code
+
+    def first(self, state: str) -> str:
+        """A notice is raised when it did not stand before, and updated from then on."""
+        return "raised" if state == "updated" else state
+
+    def later(self, state: str) -> str:
+        """The state under which a notice is held."""
+        return "updated" if state == "raised" else state
+
+    def withdraw(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What is said of a notice that does not hold: that it does not, and that this is no all-clear."""
+        ja, en = withdrawal(row["level"])
+        return {**row, "headline_ja": ja + row["headline_ja"].removeprefix(ja), "headline_en": en + row["headline_en"].removeprefix(en)}
+
+    def tell(self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
+        """Notices as fields of the feed."""
+        return _tell(self, grounds, past, weighed, episodes)
 
 
-def arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, level: Array) -> Array:
+def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, level: Array) -> Array:
     """Slots at which the level is reached with 10, 50 and 90 %, given that it is within the longest horizon.
 
     P(reached by h) is made non-decreasing in h and taken as linear between horizons; the h at which it reaches a
@@ -65,7 +103,9 @@ def arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, leve
     return slots
 
 
-def tell(rule: _Rule, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
+def _tell(
+    rule: Telling, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
+) -> list[dict[str, Any]]:
     """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
     seen: dict[int, Evidence] = {}
     out = []
@@ -90,7 +130,7 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, s
     unconfirmed = bool(weighed.window("unconfirmed", each.slot, each.slot + 1)[0, each.row])
     etas = [
         None if slot < 0 else _utc(int(slot) * past.every_ms)
-        for slot in arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]
+        for slot in _arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]
     ]
     ended, end_ms = each.ended_ms is not None, each.slot * past.every_ms
     state = "cleared" if ended else "updated"
@@ -153,7 +193,7 @@ def _leading(ground: Network, seen: Evidence, row: int, name: str) -> int:
     return max(fresh, key=lambda other: (float(seen.features[0, other, 0] + seen.features[0, other, 2]), ground.keys[other]))
 
 
-def _about_gauge(rule: _Rule, ground: Network, each: Episode) -> dict[str, Any]:
+def _about_gauge(rule: Telling, ground: Network, each: Episode) -> dict[str, Any]:
     state = "cleared" if each.ended_ms is not None else rule.subjects[each.subject]
     ja, en = own_state(ground.records[each.row] or {}, state, rule.subjects[each.subject])
     time_ms = each.onset_ms if each.ended_ms is None else each.ended_ms
@@ -167,3 +207,7 @@ _NOTHING = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", 
 
 def _utc(time_ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+
+
+def _or_zero(values: Array) -> Array:
+    return np.where(np.isnan(values), 0.0, values)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-__all__ = ["LEVEL_NAMES", "Told", "own_state", "sentence", "withdrawal"]
+__all__ = ["LEVEL_NAMES", "OWN_STATES", "Told", "own_state", "sentence", "withdrawal"]
 
 JST = timezone(timedelta(hours=9))
 
@@ -20,6 +20,9 @@ LEVEL_NAMES = {
     "L3": ("避難判断水位", "evacuation decision level"),
     "L4": ("氾濫危険水位", "flood danger level"),
 }
+
+OWN_STATES = ("stale", "no_reading", "no_threshold", "not_observed")
+"""What can be said of the gauge itself."""
 
 _OWN = {
     "stale": ("水位が更新されていません。判断できません", "has sent no new level: it cannot be judged"),
