@@ -69,6 +69,8 @@ def read(path: Path) -> pl.DataFrame:
             )
         seen[which] = line
         rows.append(row)
+    if not rows:
+        raise GaugesError(f"{path.name} must hold a gauge at least (got only a header): a city without gauges would look like all-clear")
     return frame(pl.DataFrame(rows, schema=feed(FEED).columns))
 
 
@@ -107,6 +109,8 @@ def _lines(path: Path, fields: dict[str, Any]) -> Iterator[tuple[int, dict[str, 
                     )
                 if cells:
                     yield table.line_num, dict(zip(header, cells, strict=True))
+    except OSError as fault:
+        raise GaugesError(f"gauges must be a file that can be read (got {str(path)!r}): make one with tsunagu gauges") from fault
     except UnicodeDecodeError as fault:
         raise GaugesError(
             f"file {path.name} must be UTF-8 (got {fault.object[fault.start : fault.start + 8]!r}): save it as UTF-8"

@@ -34,8 +34,8 @@ def read(path: Path) -> pl.DataFrame:
     try:
         with path.open("rb") as file:
             rows: list[Any] = list(fastavro.reader(file, feed(FEED).schema))
-    except FileNotFoundError as fault:
-        raise ModelError(f"model file must exist (got {path.name!r}): make one with tsunagu fit") from fault
+    except OSError as fault:
+        raise ModelError(f"model must be a file that can be read (got {str(path)!r}): make one with tsunagu fit") from fault
     except (ValueError, EOFError, IndexError, KeyError, TypeError, fastavro.read.SchemaResolutionError) as fault:
         raise ModelError(f"model file {path.name} must be an Avro file of {FEED} (got {fault!r}): make one with tsunagu fit") from fault
     known = [row | {"arrived": row["valid_from"], "partition": 0, "offset": at} for at, row in enumerate(rows)]

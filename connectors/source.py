@@ -53,16 +53,24 @@ def open_source(name: str) -> Source:
 
 
 def merged(sources: Sequence[Source], since: datetime | None = None, until: datetime | None = None) -> Iterator[Arrivals]:
-    """Several sources as one, in order of arrival; what arrived at one instant is never torn apart."""
+    """Several sources as one, in order of arrival; what arrived at one instant is never torn apart.
+
+    Each of several sources is a partition of its own, the first one 0: each counts its positions by itself.
+    """
     if len(sources) == 1:
         yield from sources[0].read(since, until)
         return
-    streams = [_Stream(each.read(since, until)) for each in sources]
+    streams = [_Stream(_apart(each.read(since, until), at)) for at, each in enumerate(sources)]
     while any(each.frames for each in streams):
         safe = min((each.newest() for each in streams if each.frames and not each.ended), default=None)
         yield _joined([each.take(safe) for each in streams])
         for each in streams:
             each.fill(beyond=safe)
+
+
+def _apart(chunks: Iterator[Arrivals], at: int) -> Iterator[Arrivals]:
+    for chunk in chunks:
+        yield {name: frame.with_columns(pl.lit(at, pl.Int32).alias("partition")) for name, frame in chunk.items()}
 
 
 class _Stream:

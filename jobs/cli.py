@@ -27,6 +27,7 @@ from connectors.model import ModelError
 from jobs import bench, demo, fit, gauges, record, replay, why
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
+from jobs.sink import SinkError
 from pipelines.linkage import LinkageError
 from pipelines.upstream_flood.fit import FitError
 from schemas import FeedError
@@ -34,10 +35,12 @@ from schemas import FeedError
 __all__ = ["main"]
 
 Settings = TypeVar("Settings")
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""Times beyond are typing errors."""
 
 UNUSABLE = (
     SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
-    LinkageError, replay.SinkError, why.WhyError, OSError,
+    LinkageError, SinkError, why.WhyError, OSError,
 )  # fmt: skip
 """What is a fault of what was given, not of the program."""
 
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tsunagu: {fault}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("tsunagu: interrupted; nothing was written", file=sys.stderr)
+        print("tsunagu: interrupted; no file is half written, an archive keeps the parts that were finished", file=sys.stderr)
         return 130
     return code
 
@@ -174,15 +177,22 @@ def _settings(kind: Callable[..., Settings], given: argparse.Namespace) -> Setti
     """The settings of a command, from options of the same names."""
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(given).items()}
     options |= _period(given)
+    if options.get("without"):
+        options["without"] = _ordered("without", options["without"])
     return kind(**{each: options[each] for each in inspect.signature(kind).parameters if each in options})
+
+
+def _ordered(name: str, period: Sequence[datetime]) -> tuple[datetime, datetime]:
+    since, until = period
+    if since >= until:
+        raise SourceError(f"--{name} must begin before it ends (got {since.isoformat()} and {until.isoformat()}): swap them")
+    return since, until
 
 
 def _period(given: argparse.Namespace) -> dict[str, datetime | None]:
     if getattr(given, "between", None) is None:
         return {"since": None, "until": None}
-    since, until = given.between
-    if since >= until:
-        raise SourceError(f"--between must begin before it ends (got {since.isoformat()} and {until.isoformat()}): swap them")
+    since, until = _ordered("between", given.between)
     return {"since": since, "until": until}
 
 
@@ -192,6 +202,10 @@ def _time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"time must be ISO 8601 (got {text!r}): for example 2024-05-28T03:00") from None
+    if not FIRST_YEAR <= time.year <= LAST_YEAR:
+        raise argparse.ArgumentTypeError(
+            f"year must lie between {FIRST_YEAR} and {LAST_YEAR} (got {time.year}): for example 2024-05-28T03:00"
+        )
     return time if time.tzinfo else time.replace(tzinfo=JST)
 
 

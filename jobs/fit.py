@@ -12,7 +12,7 @@ import polars as pl
 from connectors import gauges, merged, model, open_source
 from jobs.linkages import GAUGES
 from jobs.progress import JST, Progress
-from jobs.replay import SinkError
+from jobs.sink import in_folder
 from pipelines.upstream_flood.fit import FitError, fit
 from schemas import feed
 
@@ -35,18 +35,20 @@ class Fit:
 
 def run(settings: Fit) -> int:
     """Fits, writes the model, and prints what it was fitted on; returns the exit code."""
-    if not settings.to.parent.is_dir():
-        raise SinkError(f"folder of --to must exist (got {str(settings.to)!r}): make it first")
+    in_folder(settings.to)
     known = gauges.read(settings.gauges)
     with Progress() as progress, ExitStack() as stack:
         opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
-        frames = []
+        frames, before = [], 0
         for chunk in progress.watched(merged(opened, settings.since, settings.until)):
             if LEVELS in chunk:
+                before += chunk[LEVELS].height
                 frames.append(_left(chunk[LEVELS], settings.without))
     levels = pl.concat(frames) if frames else feed(LEVELS).empty()
     if not levels.height:
         raise FitError("sources of a fit must hold readings (got none between the times given): check --from and --between")
+    if settings.without is not None and levels.height == before:
+        raise FitError(f"--without must leave readings out (got {_span(settings.without)}, in which none arrived): check the period")
     regions = levels["region"].unique().sort().to_list()
     if len(regions) != 1:
         raise FitError(f"readings of a fit must be of one region (got {', '.join(regions)}): fit each on its own")
@@ -66,8 +68,12 @@ def _left(levels: pl.DataFrame, without: tuple[datetime, datetime] | None) -> pl
 def _period(levels: pl.DataFrame, without: tuple[datetime, datetime] | None) -> str:
     """The months with readings, for the record."""
     months = levels["arrived"].dt.convert_time_zone("Asia/Tokyo").dt.strftime("%Y-%m").unique().sort()
-    left_out = "" if without is None else f", without {_jst(without[0])} to {_jst(without[1])}"
+    left_out = "" if without is None else f", without {_span(without)}"
     return f"{levels.height} readings of {', '.join(months)}{left_out}"
+
+
+def _span(period: tuple[datetime, datetime]) -> str:
+    return " to ".join(map(_jst, period))
 
 
 def _jst(time: datetime) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from connectors import SourceError
 from connectors import gauges as records
 from connectors.fukui_gauges import gauges as from_fukui
-from jobs.replay import SinkError
+from jobs.sink import SinkError, in_folder
 
 __all__ = ["run"]
 
@@ -19,8 +19,8 @@ def run(source: str, to: Path) -> int:
         raise SourceError(
             f"source of gauges must be fukui:DIR with DIR a folder of master tables (got {source!r}): for example fukui:data/fukui"
         )
-    if not to.parent.is_dir():
-        raise SinkError(f"folder of --to must exist (got {str(to)!r}): make it first")
+    if in_folder(to).suffix != ".csv":
+        raise SinkError(f"--to must be FILE.csv (got {str(to)!r}): for example data/fukui/gauges.csv")
     frame = from_fukui(Path(folder))
     records.write(frame, to)
     without = frame.filter(frame["l1_standby_m"].is_null() & frame["l2_caution_m"].is_null() & frame["l4_danger_m"].is_null()).height

@@ -104,6 +104,8 @@ def _tick(at: datetime) -> pl.DataFrame:
 def _fact(linkage: Derive, settings: Why) -> pl.DataFrame:
     kind, colon, path = settings.facts.partition(":")
     if colon and kind == "archive":
+        if not Path(path).is_dir():
+            raise WhyError(f"archive of --in must exist (got {settings.facts!r}): make one with tsunagu replay")
         chunks = archive.open(Path(path)).read()
         facts = pl.concat([feed(linkage.says).empty(), *(chunk[linkage.says] for chunk in chunks if linkage.says in chunk)])
     elif not Path(settings.facts).is_file():

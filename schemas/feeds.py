@@ -29,9 +29,6 @@ UTC_MS = pl.Datetime("ms", "UTC")
 ENVELOPE: dict[str, pl.DataType] = {"arrived": UTC_MS, "partition": pl.Int32(), "offset": pl.Int64()}
 """Columns that every frame of a feed carries beside the fields: when the record arrived, and where it lies."""
 
-AHEAD = timedelta(minutes=10)
-"""How far the time of an observed record may lie after its arrival: clocks differ. Beyond that it is unreadable."""
-
 
 class FeedError(ValueError):
     """A feed is unknown, or its schema file breaks a rule."""

@@ -38,6 +38,7 @@ class Shown(TypedDict):
 
 def run(to: Path) -> int:
     """Replays the flood, tells it, and writes ``flood.html``; returns the exit code."""
+    to.mkdir(parents=True, exist_ok=True)
     linkage = LINKAGES["upstream_flood"]
     known = references(GAUGES, MODEL)
     with Progress() as progress:
@@ -51,7 +52,6 @@ def run(to: Path) -> int:
     )
     for line in story.tell(**shown, colour=sys.stdout.isatty()):
         print(line)
-    to.mkdir(parents=True, exist_ok=True)
     written = to / "flood.html"
     written.write_text(page.render(**shown), encoding="utf-8")
     print(f"\nThe same as a page, with map and hydrographs: {written} (opens without network)")

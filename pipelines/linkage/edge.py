@@ -6,7 +6,7 @@ Judged once for each record, from the record alone, so that every reader comes t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -18,7 +18,9 @@ from pipelines.linkage.grid import instants, milliseconds
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["Judged", "judge"]
+__all__ = ["Judged", "Tells", "judge"]
+
+Tells = Literal["observed", "now", "from_then"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +32,15 @@ class Judged:
     dead: pl.DataFrame | None
 
 
-def judge(feed: Feed, batch: pl.DataFrame, *, observed: bool, ahead_ms: int) -> Judged:
+def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Judged:
     """Parts a batch by how late each record came, and by what no record may be.
 
     Args:
         feed: the feed of the batch.
         batch: records in the feed's ``frame_schema``.
-        observed: whether a record tells of its own time. Reference records and ticks do not: they hold from then
-            on, and are neither late nor ahead.
+        tells: what the time of a record is. *observed*: when something was; it may be late, or lie ahead of its
+            arrival. *now*: a tick; it cannot be late. *from_then*: a reference record, which holds from then on;
+            neither.
         ahead_ms: how far a record's time may lie after its arrival, milliseconds.
 
     Raises:
@@ -46,10 +49,12 @@ def judge(feed: Feed, batch: pl.DataFrame, *, observed: bool, ahead_ms: int) -> 
     absent = [name for name in feed.frame_schema if name not in batch.columns]
     if absent:
         raise BatchError(f"batch of {feed.name} must have the feed's columns (got none of {', '.join(absent)}): see schemas/avro")
-    if not observed or not batch.height:
+    if tells == "from_then" or not batch.height:
         return Judged(good=batch, late=None, dead=None)
     delay_ms = instants(batch["arrived"]) - instants(batch[feed.time])
     numbers = _numbers(feed, batch)
+    if tells == "now":
+        delay_ms = np.minimum(delay_ms, 0)
     if delay_ms.max() <= milliseconds(feed.patience) and delay_ms.min() >= -ahead_ms and numbers.all():
         return Judged(good=batch, late=None, dead=None)
     ahead, late = delay_ms < -ahead_ms, delay_ms > milliseconds(feed.patience)

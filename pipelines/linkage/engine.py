@@ -18,7 +18,7 @@ import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive
 from pipelines.linkage.derive import DeriveFold
-from pipelines.linkage.edge import judge
+from pipelines.linkage.edge import Tells, judge
 from pipelines.linkage.grid import NEVER, instants, milliseconds
 from pipelines.linkage.said import WITHDRAWN, Row, Said
 
@@ -120,7 +120,9 @@ class Engine:
     def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], start: Start | None = None) -> None:
         self._linkage, self._feeds = linkage, feeds
         self._says = feeds[linkage.says]
-        self._observed = {name: name != CLOCK and not isinstance(linkage.input(name), AsOf) for name in linkage.feeds}
+        self._tells: dict[str, Tells] = {
+            name: "now" if name == CLOCK else "from_then" if isinstance(linkage.input(name), AsOf) else "observed" for name in linkage.feeds
+        }
         self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
         self._fold: Fold = DeriveFold(linkage, feeds, settles_ms=self._patience_ms)
         self._said, self._basis = Said(linkage.rule), Basis()
@@ -176,7 +178,7 @@ class Engine:
     def _judged(self, batch: Batch) -> dict[str, Any]:
         out = {}
         for name, frame in batch.items():
-            out[name] = judge(self._feeds[name], frame, observed=self._observed[name], ahead_ms=milliseconds(AHEAD))
+            out[name] = judge(self._feeds[name], frame, tells=self._tells[name], ahead_ms=milliseconds(AHEAD))
             self._basis.read(name, frame)
         return out
 

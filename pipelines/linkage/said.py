@@ -85,7 +85,7 @@ class Said:
             self._words.withdraw(self._facts[id_].row) | {"state": WITHDRAWN, "ended_at": None, "ended_ms": until_ms, "fell": False}
             for subject in scope
             for id_ in sorted(self._of.get(subject, ()))
-            if id_ not in wanted and self._unsettled(id_, line_ms) and self._facts[id_].row["state"] != WITHDRAWN
+            if id_ not in wanted and self._unsettled(id_, line_ms) and self._told(id_)
         ]
         return [self._say(row) | {"instead_of": other} for row, other in _paired(gone, news, self._facts.keys())]
 
@@ -107,6 +107,11 @@ class Said:
     def _unsettled(self, id_: str, line_ms: int) -> bool:
         ended_ms = self._facts[id_].row["ended_ms"]
         return ended_ms is None or bool(ended_ms >= line_ms)
+
+    def _told(self, id_: str) -> bool:
+        """Whether something is said under this id that would have to be taken back; that it fell away is something, too."""
+        row = self._facts[id_].row
+        return row["state"] != WITHDRAWN or bool(row["fell"])
 
     def _stands(self, id_: str) -> bool:
         held = self._facts.get(id_)

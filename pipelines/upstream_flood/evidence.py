@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import EMPTY, NEVER, Grid
-from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Learned, Network
+from pipelines.upstream_flood.model import VARIANTS, Learned
+from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Network
 
 __all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise"]
 
@@ -30,8 +31,6 @@ _AROUND = ("u", "d1", "d2", "d3", "d6", "share", "most", "wet")
 FEATURES = (*OWN, *_SHAPE, *(f"{which}_{name}" for which in _CLASSES for name in _ABOVE), *(f"around_{name}" for name in _AROUND))
 """Columns of the evidence, in order."""
 
-VARIANTS = ("own", "own_upstream", "full")
-"""Coefficient tables, poorest first."""
 USED = {"own": 11, "own_upstream": 29, "full": 37}
 """How many of the first columns each table uses."""
 GROUPS = {"own level": (0, 1, 10), "own rise": (2, 3, 4, 5, 6, 7, 8, 9), "upstream near": tuple(range(11, 17)),
@@ -259,12 +258,11 @@ def exceedance(known: Learned, rows: Array, variant: Array, horizon: Any, mu: Ar
 
     All arguments but the first broadcast together; ``horizon`` is an index or an array of them. NaN where mu or delta is.
     """
-    bins = np.searchsorted(known.mu_edges, mu, side="right")
-    steps = known.exceedance.shape[-1]
-    x = (delta - mu - known.error_from) / known.error_step
-    low = np.minimum(np.maximum(np.floor(_or_zero(x)), 0), steps - 2).astype(np.int64)
-    part = np.minimum(np.maximum(x - low, 0.0), 1.0)
     group = known.group[rows]
+    bins = (mu[..., None] >= known.mu_edges[group]).sum(axis=-1)
+    x = (delta - mu - known.error_from[group]) / known.error_step[group]
+    low = np.minimum(np.maximum(np.floor(_or_zero(x)), 0), known.error_steps[group] - 2).astype(np.int64)
+    part = np.minimum(np.maximum(x - low, 0.0), 1.0)
     left, right = (known.exceedance[group, variant, horizon, bins, each] for each in (low, low + 1))
     return np.where(delta <= 0, 1.0, left + part * (right - left))
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
 from pipelines.upstream_flood.evidence import FEATURES, USED, VARIANTS, Evidence, evidence
+from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import Network, network
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = ["Examples", "FitError", "examples", "fit", "without_spikes"]
 Array = NDArray[Any]
 
 EVERY, BRIDGE = timedelta(minutes=10), timedelta(minutes=400)
-HORIZONS_H = (1, 2, 3, 6)
 MU_EDGES = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.9)
 ERROR_STEPS = tuple(round(-1.0 + 0.05 * i, 2) for i in range(101))
 RIDGE_POOLED, RIDGE_GAUGE = 20.0, 1.0

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.space import distance_m
+from pipelines.upstream_flood.model import Learned, learned
 
-__all__ = ["LEVELS", "Learned", "Network", "learned", "network"]
+__all__ = ["LEVELS", "Network", "network"]
 
 Array = NDArray[Any]
 Key = tuple[str, ...]
@@ -76,26 +77,6 @@ class Inputs:
         begin = int(self.begin[group * self.count.shape[1] + row]) + 1
         rows: Array = self.row[begin : begin + int(self.count[group, row])]
         return rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
-    """The models in force, by row. Where there is none, ``scale_m`` is NaN and no probability is given."""
-
-    names: tuple[str | None, ...]
-    median_m: Array
-    scale_m: Array
-    coefficients: Array
-    """rows × variants × horizons × features."""
-    group: Array
-    exceedance: Array
-    """groups × variants × horizons × bins of mu × error steps."""
-    keeps_rising: Array
-    """rows: chance that a level within the last hour's rise above the water is passed within 3 hours."""
-    horizons_h: tuple[int, ...]
-    mu_edges: Array
-    error_from: float
-    error_step: float
 
 
 def network(
@@ -200,49 +181,4 @@ def _inputs(groups: Sequence[Runs]) -> Inputs:
         weight=np.array([weight for run in runs for weight in (0.0, *(weight for _, _, weight in run))]),
         begin=np.cumsum(sizes) - sizes,
         count=(sizes - 1).reshape(len(groups), nobody),
-    )
-
-
-def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequence[str]) -> Learned:
-    """The models in force by row; a region whose model was fitted for other features, or on other axes, has none."""
-    usable = {region: model for (region,), model in sorted(models.items()) if tuple(model["features"]) == tuple(features)}
-    axes = ("variants", "horizons_h", "mu_edges", "error_steps")
-    usable = {region: model for region, model in usable.items() if all(model[axis] == usable[min(usable)][axis] for axis in axes)}
-    if not usable:
-        nothing = np.full(len(keys), np.nan)
-        return Learned(
-            names=(None,) * len(keys), median_m=nothing, scale_m=nothing, coefficients=np.zeros((len(keys), 1, 1, len(features))),
-            group=np.zeros(len(keys), np.int64), exceedance=np.zeros((1, 1, 1, 1, 2)), keeps_rising=nothing, horizons_h=(3,),
-            mu_edges=np.zeros(0), error_from=0.0, error_step=1.0,
-        )  # fmt: skip
-    one = usable[min(usable)]
-    shape = (len(one["variants"]), len(one["horizons_h"]), len(features))
-    groups = {
-        (region, name): i for i, (region, name) in enumerate(sorted({(r, e["group"]) for r, m in usable.items() for e in m["errors"]}))
-    }
-    steps = np.array(one["error_steps"], np.float64)
-    tables = np.zeros((len(groups), shape[0], shape[1], len(one["mu_edges"]) + 1, len(steps)))
-    for region, model in usable.items():
-        for each in model["errors"]:
-            at = groups[region, each["group"]], model["variants"].index(each["variant"]), model["horizons_h"].index(each["horizon_h"])
-            tables[at] = np.array(each["exceedance"]).reshape(tables.shape[-2:])
-    keeps = {(region, each["group"]): each["share"] for region, model in usable.items() for each in model["keeps_rising"]}
-    entries = {(region, each["gauge_id"]): each for region, model in usable.items() for each in model["gauges"]}
-    found = [entries.get((key[0], key[-1])) for key in keys]
-    coefficients = np.zeros((len(keys), *shape))
-    for row, entry in enumerate(found):
-        if entry:
-            coefficients[row] = np.array(entry["coefficients"]).reshape(shape)
-    return Learned(
-        names=tuple(usable[key[0]]["model"] if entry else None for key, entry in zip(keys, found, strict=True)),
-        median_m=np.array([entry["median_m"] if entry else np.nan for entry in found]),
-        scale_m=np.array([entry["scale_m"] if entry else np.nan for entry in found]),
-        coefficients=coefficients,
-        group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)], np.int64),
-        exceedance=tables,
-        keeps_rising=np.array([keeps[key[0], entry["group"]] if entry else np.nan for key, entry in zip(keys, found, strict=True)]),
-        horizons_h=tuple(one["horizons_h"]),
-        mu_edges=np.array(one["mu_edges"], np.float64),
-        error_from=float(steps[0]),
-        error_step=float(steps[1] - steps[0]),
     )

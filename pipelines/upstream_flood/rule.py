@@ -25,6 +25,7 @@ from pipelines.linkage.derive import Verdict
 from pipelines.linkage.grid import Grid, Key
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import FEATURES, evidence, exceedance, forecast_rise
+from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import (
     HEARTBEAT_SILENT_MIN,
     HEARTBEAT_STALE_MIN,
@@ -83,8 +84,7 @@ class FloodRule(Telling):
         seen = evidence(ground, past, slots)
         known = ground.learned
         mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant), np.nan)
-        mu = np.concatenate([mu, np.full((*mu.shape[:2], 4 - mu.shape[2]), np.nan)], axis=-1)
-        three = known.horizons_h.index(3)
+        three = HORIZONS_H.index(3)
         limit = ground.thresholds_m
         level = seen.level_m[..., None]
         rows = np.arange(len(ground.keys))[:, None]

@@ -13,6 +13,7 @@ from pipelines.linkage.derive import Episode
 from pipelines.linkage.grid import Grid
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance
+from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import LEVELS, Network
 from pipelines.upstream_flood.words import OWN_STATES, Told, own_state, sentence, withdrawal
 
@@ -86,7 +87,7 @@ def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, lev
     """
     known = ground.learned
     mu, level_m, variant, anchor = (weighed.window(name, slot, slot + 1)[0][row] for name in ("mu", "level_m", "variant", "anchor"))
-    horizons = len(known.horizons_h)
+    horizons = len(HORIZONS_H)
     delta = (ground.thresholds_m[row, level] - level_m) / known.scale_m[row]
     reached = np.zeros((len(row), 1 + horizons))
     reached[:, 1:] = exceedance(known, row[:, None], variant[:, None], np.arange(horizons), mu[:, :horizons], delta[:, None])
@@ -96,7 +97,7 @@ def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, lev
     at = np.maximum((reached[:, None, :] >= wanted[:, :, None]).argmax(axis=-1), 1)
     rows = np.arange(len(row))[:, None]
     below, above = reached[rows, at - 1], reached[rows, at]
-    hours = np.array([0, *known.horizons_h], np.float64)
+    hours = np.array([0, *HORIZONS_H], np.float64)
     part = (wanted - below) / np.where(above > below, above - below, 1.0)
     when_h = hours[at - 1] + (hours[at] - hours[at - 1]) * part
     slots: Array = np.where(says[:, None], anchor[:, None] + np.ceil(when_h * SLOTS_PER_HOUR).astype(np.int64), -1)
@@ -154,7 +155,7 @@ def _because(ground: Network, past: Grid, seen: Evidence, each: Episode, end_ms:
     row = each.row
     inputs = {row, *(int(other) for group in range(4) for other in ground.inputs.of(group, row))}
     variant = int(seen.variant[0, row])
-    three = ground.learned.horizons_h.index(3)
+    three = HORIZONS_H.index(3)
     beta = ground.learned.coefficients[row, variant, three]
     parts = beta * seen.features[0, row] * np.nan_to_num(ground.learned.scale_m[row])
     weights = {name: float(parts[list(columns)].sum()) for name, columns in GROUPS.items()}

@@ -81,8 +81,7 @@ def replay_is_live(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame],
 
 def silence_is_said(script: Script, out: Outcome) -> None:
     """Rule 5: of every key that gave nothing, which is told record by record, exactly that stands said."""
-    own = {state for _, state in script.silent} | {"stale", "no_reading"}
-    said = {(id_.rpartition("/")[0], row["state"]) for id_, row in newest(out.facts).items() if row["state"] in own}
+    said = {(id_.rpartition("/")[0], row["state"]) for id_, row in newest(out.facts).items() if row["state"] in script.own}
     if said != script.silent:
         raise Broken(f"5: not said {sorted(script.silent - said)[:3]}, said in vain {sorted(said - script.silent)[:3]}")
 

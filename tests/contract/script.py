@@ -30,13 +30,16 @@ class Script:
     """The same records in two orders of arrival, both within patience.
 
     ``logs`` and ``other``: feed → frame in order of arrival. ``silent``: what must stand said about keys that gave nothing,
-    as (subject, state), computed record by record without the engine.
+    as (subject, state), computed record by record without the engine; ``own`` the states that are
+    said of silence; ``states`` all that scripts together must bring about, or they test too little.
     """
 
     seed: int
     logs: dict[str, pl.DataFrame]
     other: dict[str, pl.DataFrame]
     silent: frozenset[tuple[str, str]]
+    own: frozenset[str]
+    states: frozenset[str]
     dead: int
     late: int
 

@@ -23,7 +23,7 @@ AHEAD_MS = 600_000
 
 
 def judged(*records: Mapping[str, Any]) -> Judged:
-    return judge(VALUE, frame(VALUE, records), observed=True, ahead_ms=AHEAD_MS)
+    return judge(VALUE, frame(VALUE, records), tells="observed", ahead_ms=AHEAD_MS)
 
 
 def delayed(minutes: float, well: str = "a") -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_a_millisecond_further_ahead_than_allowed_is_dead() -> None:
 
 
 def test_a_late_record_keeps_its_times_its_place_and_all_that_it_said() -> None:
-    (row,) = judge(VALUE, frame(VALUE, [delayed(90)], offset=7), observed=True, ahead_ms=AHEAD_MS).late.to_dicts()  # type: ignore[union-attr]
+    (row,) = judge(VALUE, frame(VALUE, [delayed(90)], offset=7), tells="observed", ahead_ms=AHEAD_MS).late.to_dicts()  # type: ignore[union-attr]
     record = json.loads(row.pop("record"))
     assert row == {"feed": "toy.value.v1", "time": at(0), "arrived": at(90), "late_by_s": 1800.0, "partition": 0, "offset": 7}
     assert (record["town"], record["well"], record["version"], record["value"], record["op"]) == ("t", "a", 1, 1.0, "stated")
@@ -66,7 +66,7 @@ def test_a_late_record_keeps_its_times_its_place_and_all_that_it_said() -> None:
 
 
 def test_a_record_from_the_future_is_dead_with_its_place_the_reason_and_the_raw_bytes() -> None:
-    (row,) = judge(VALUE, frame(VALUE, [delayed(-25)], offset=7), observed=True, ahead_ms=AHEAD_MS).dead.to_dicts()  # type: ignore[union-attr]
+    (row,) = judge(VALUE, frame(VALUE, [delayed(-25)], offset=7), tells="observed", ahead_ms=AHEAD_MS).dead.to_dicts()  # type: ignore[union-attr]
     assert json.loads(row["raw"])["well"] == "a"
     assert (row["feed"], row["source"], row["place"], row["arrived"]) == ("toy.value.v1", "toy.value.v1[0]", 7, at(-25))
     assert row["reason"] == (
@@ -93,7 +93,7 @@ def test_the_neighbours_of_a_bad_record_pass_in_their_order() -> None:
 
 def test_reference_records_are_neither_late_nor_ahead() -> None:
     batch = frame(LIMIT, [limit("a", 0, arrived=9999), limit("b", 9999, arrived=0)])
-    found = judge(LIMIT, batch, observed=False, ahead_ms=AHEAD_MS)
+    found = judge(LIMIT, batch, tells="from_then", ahead_ms=AHEAD_MS)
     assert (found.good.height, found.late, found.dead) == (2, None, None)
 
 
@@ -107,7 +107,7 @@ def test_nothing_gives_nothing() -> None:
 )
 def test_a_batch_without_a_column_of_its_feed_is_refused(absent: list[str], named: str) -> None:
     with pytest.raises(BatchError) as caught:
-        judge(VALUE, frame(VALUE, [delayed(0)]).drop(absent), observed=True, ahead_ms=AHEAD_MS)
+        judge(VALUE, frame(VALUE, [delayed(0)]).drop(absent), tells="observed", ahead_ms=AHEAD_MS)
     assert str(caught.value) == f"batch of toy.value.v1 must have the feed's columns (got none of {named}): see schemas/avro"
 
 

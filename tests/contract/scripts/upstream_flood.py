@@ -41,6 +41,8 @@ def make(seed: int) -> Script:
         logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed},
         other={"river.level.v1": log("river.level.v1", again, g.random), **fixed},
         silent=frozenset(_silent(on_time, end)) | {(f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare},
+        own=frozenset({"stale", "no_reading", "no_threshold"}),
+        states=frozenset({"raised", "updated", "cleared", "withdrawn", "stale", "no_reading", "no_threshold"}),
         dead=sum(map(_unreadable, readings)),
         late=sum(_late(each) and not _unreadable(each) for each in readings),
     )
