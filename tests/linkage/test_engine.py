@@ -488,3 +488,16 @@ def test_facts_come_in_the_columns_of_their_feed() -> None:
     assert spoken.facts is not None
     assert dict(spoken.facts.schema) == FACT.columns
     assert isinstance(spoken.facts, pl.DataFrame)
+
+
+def test_a_tick_from_the_future_is_dead_and_closes_nobodys_window() -> None:
+    made = town("a")
+    made.step(reading("a", 10, 1.0), tick(20))
+    line = made.engine.line
+    stray = {"at": at(50_000), "arrived": at(30)}
+    spoken = made.step(stray)
+    assert spoken.dead is not None
+    (reason,) = spoken.dead["reason"].to_list()
+    assert reason.startswith("at must not lie more than 600 s after arrival (got ")
+    assert made.engine.line == line
+    assert made.hears(reading("a", 40, 9.0), tick(40)) == ["a over@40 r1 value 9.0"]

@@ -214,3 +214,13 @@ def test_whoever_starts_from_what_was_said_says_the_same_as_who_said_it(first: l
     said = already(*first)
     successor = recalled(*(row | {"revision": 1} for row in first))
     assert news(successor, *then) == news(said, *then)
+
+
+def test_what_fell_away_and_then_never_was_is_taken_back_so_that_no_successor_takes_it_up() -> None:
+    fallen = fact("a", 10, ended=50, state="withdrawn", fell=True)
+    said = already(fact("a", 10))
+    assert news(said, fallen) == ["a/10 r2 withdrawn 1.0"]
+    assert said.opened(30) == {"a": 10}
+    assert news(said) == ["a/10 r3 withdrawn -1.0"]
+    assert said.opened(30) == {}
+    assert news(said) == []

@@ -28,7 +28,10 @@ def make(seed: int) -> Script:
     on_time = [each for each in readings if not _late(each) and not _unreadable(each)]
     ticks = [Arrival(minute=minute, record={"at": _at(minute)}) for minute in range(0, end + 1, TICK_MIN)]
     known = _gauge_records(g, end)
-    final = {each.record["gauge_id"]: each.record for each in sorted(known, key=lambda each: each.record["valid_from"])}
+    taken_back = {(each.record["gauge_id"], each.record["valid_from"]) for each in known if each.record["op"] == "withdrawn"}
+    holding = [each.record for each in known if (each.record["gauge_id"], each.record["valid_from"]) not in taken_back]
+    final = {record["gauge_id"]: record for record in sorted(holding, key=lambda record: record["valid_from"])}
+    gone = {gauge_id for gauge_id, record in final.items() if record["valid_until"] is not None and record["valid_until"] <= _at(end)}
     bare = {gauge_id for gauge_id, record in final.items() if record["l2_caution_m"] is None} | {"h"}
     fixed = {
         "clock.v1": log("clock.v1", ticks, lambda: 0),
@@ -40,7 +43,11 @@ def make(seed: int) -> Script:
         seed=seed,
         logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed},
         other={"river.level.v1": log("river.level.v1", again, g.random), **fixed},
-        silent=frozenset(_silent(on_time, end)) | {(f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare},
+        silent=frozenset(
+            each
+            for each in {*_silent(on_time, end), *((f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare)}
+            if each[0].split("/")[1] not in gone
+        ),
         own=frozenset({"stale", "no_reading", "no_threshold"}),
         states=frozenset({"raised", "updated", "cleared", "withdrawn", "stale", "no_reading", "no_threshold"}),
         dead=sum(map(_unreadable, readings)),
@@ -150,6 +157,14 @@ def _gauge_records(g: random.Random, end: int) -> list[Arrival]:
     if g.random() < 0.2:  # a threshold ceases to be
         since = g.randrange(0, end, TICK_MIN)
         out.append(Arrival(minute=max(since - 60, 0), record=_gauge(g.choice(CHAIN), since, l1_standby_m=None, l2_caution_m=None)))
+    if g.random() < 0.25:  # a gauge is taken out of service, announced or not
+        since = g.randrange(0, end, TICK_MIN)
+        out.append(Arrival(minute=since, record=_gauge("e", since, valid_until=_at(g.randrange(since, end + 1, TICK_MIN)))))
+    if g.random() < 0.2:  # a record is published, and taken back: at once, or after it began to hold
+        since = g.randrange(0, end, TICK_MIN)
+        record = _gauge("c", since + 1, l1_standby_m=0.7)
+        back = {**record, "version": 2, "op": "withdrawn"}
+        out += [Arrival(minute=since, record=record), Arrival(minute=min(since + g.uniform(0, 400), end), record=back)]
     return out
 
 
