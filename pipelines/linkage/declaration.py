@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.linkage.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from pipelines.linkage.derive import Rule
+    from pipelines.linkage.derive import DeriveFold, Rule
+    from schemas.feeds import Feed
 
 __all__ = ["CLOCK", "AsOf", "Derive", "Past", "as_of", "hours", "minutes", "past"]
 
@@ -105,6 +106,12 @@ class Derive:
     def feeds(self) -> tuple[str, ...]:
         """Names of all feeds that it reads, the clock included."""
         return (*dict.fromkeys(each.feed for each in self.given.values()), CLOCK)
+
+    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int) -> DeriveFold:
+        """This verb at work: what the engine steps."""
+        from pipelines.linkage.derive import DeriveFold  # it stands on this module
+
+        return DeriveFold(self, feeds, settles_ms=settles_ms)
 
     def input(self, feed: str) -> Past | AsOf | None:
         """How it reads a feed; None: it does not, or it is the clock."""

@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive
-from pipelines.linkage.derive import DeriveFold
 from pipelines.linkage.edge import Tells, judge
 from pipelines.linkage.grid import NEVER, instants, milliseconds
 from pipelines.linkage.said import WITHDRAWN, Row, Said
@@ -124,7 +123,7 @@ class Engine:
             name: "now" if name == CLOCK else "from_then" if isinstance(linkage.input(name), AsOf) else "observed" for name in linkage.feeds
         }
         self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
-        self._fold: Fold = DeriveFold(linkage, feeds, settles_ms=self._patience_ms)
+        self._fold: Fold = linkage.fold(feeds, settles_ms=self._patience_ms)
         self._said, self._basis = Said(linkage.rule), Basis()
         self._tick_ms, self.line_ms = NEVER, NEVER
         if start is not None:
