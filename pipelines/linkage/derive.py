@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past
-from pipelines.linkage.grid import NEVER, Grid, Key, instants, milliseconds
+from pipelines.linkage.grid import NEVER, Grid, Key, instant, instants, milliseconds
 from pipelines.linkage.reference import Reference
 from pipelines.linkage.said import WITHDRAWN, Row, Words
 from pipelines.linkage.sliding import Array, Sliding
@@ -101,7 +101,6 @@ class Rule(Words, Protocol):
         """The value of each episode, as fields of the feed that the linkage says."""
 
 
-_EPOCH = datetime(1970, 1, 1)
 _SPARE_ROWS = 256
 """So many rows are held before it is asked whether some can go."""
 
@@ -377,7 +376,7 @@ class DeriveFold:
         return self._rule.withdraw(value) | {"state": WITHDRAWN} if each.fell else value
 
     def _episode(self, row: int, subject: int, onset_ms: int, slot: int, ended_ms: int | None) -> Episode:
-        stamp = f"{_EPOCH + timedelta(milliseconds=onset_ms):%Y%m%dT%H%MZ}"
+        stamp = f"{instant(onset_ms):%Y%m%dT%H%MZ}"
         return Episode(
             row=row, subject=subject, id=f"{self._subject(row, subject)}/{stamp}", onset_ms=onset_ms, ended_ms=ended_ms, slot=slot
         )

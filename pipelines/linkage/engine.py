@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive
 from pipelines.linkage.edge import Tells, judge
-from pipelines.linkage.grid import NEVER, instants, milliseconds
+from pipelines.linkage.grid import EPOCH, NEVER, instant, instants, milliseconds
 from pipelines.linkage.said import WITHDRAWN, Row, Said
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = ["AHEAD", "Engine", "Fold", "Spoken", "Start"]
 AHEAD = timedelta(minutes=10)
 """How far the time of an observed record may lie after its arrival: clocks differ."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Batch = Mapping[str, pl.DataFrame]
 
 
@@ -163,12 +162,12 @@ class Engine:
     @property
     def line(self) -> datetime | None:
         """Up to where nothing can change any more; None: there was no tick yet."""
-        return None if self.line_ms == NEVER else _at(self.line_ms)
+        return None if self.line_ms == NEVER else instant(self.line_ms)
 
     @property
     def wakes_at(self) -> datetime | None:
         """The earliest tick after which anything can follow from time alone; None: any may."""
-        return None if self._fold.wakes_ms == NEVER else _at(self._fold.wakes_ms)
+        return None if self._fold.wakes_ms == NEVER else instant(self._fold.wakes_ms)
 
     def held(self) -> Mapping[str, int]:
         """How many records of each input, and how many facts, are held."""
@@ -193,7 +192,7 @@ class Engine:
         rows = self._said.difference(should, scope, line_ms=self.line_ms, until_ms=self._basis.arrived_ms + milliseconds(2 * AHEAD))
         if not rows:
             return rows
-        envelope = {"basis": self._basis.positions(), "said_at": _at(self._basis.arrived_ms)}
+        envelope = {"basis": self._basis.positions(), "said_at": instant(self._basis.arrived_ms)}
         return [row | envelope for row in rows]
 
     def _move_line(self, unread: Mapping[str, datetime]) -> None:
@@ -203,12 +202,8 @@ class Engine:
         self._said.forget(self.line_ms)
 
 
-def _milliseconds_at(instant: datetime) -> int:
-    return (instant - EPOCH) // timedelta(milliseconds=1)
-
-
-def _at(time_ms: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=time_ms)
+def _milliseconds_at(time: datetime) -> int:
+    return milliseconds(time - EPOCH)
 
 
 def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ something changed. What it holds is a function of the set of records, never of t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pipelines.linkage.sliding import Sliding
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["EMPTY", "MUTE", "NEVER", "VALUE", "Grid", "Key", "instants", "milliseconds"]
+__all__ = ["EMPTY", "EPOCH", "MUTE", "NEVER", "VALUE", "Grid", "Key", "instant", "instants", "milliseconds"]
 
 Key = tuple[str, ...]
 Array = NDArray[Any]
@@ -30,10 +30,17 @@ EMPTY, VALUE, MUTE, WITHDRAWN = 0, 1, 2, 3
 NEVER = np.iinfo(np.int64).min // 4
 """A slot or an instant before all others."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def instants(times: pl.Series) -> NDArray[np.int64]:
     """A column of times as milliseconds since the epoch."""
     return times.to_numpy().astype(np.int64)
+
+
+def instant(time_ms: int) -> datetime:
+    """Milliseconds since the epoch as a time, UTC."""
+    return EPOCH + timedelta(milliseconds=time_ms)
 
 
 def milliseconds(span: timedelta) -> int:

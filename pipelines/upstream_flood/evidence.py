@@ -18,7 +18,7 @@ from pipelines.linkage.grid import EMPTY, NEVER, Grid
 from pipelines.upstream_flood.model import VARIANTS, Learned
 from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Network
 
-__all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise"]
+__all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise", "or_zero"]
 
 Array = NDArray[Any]
 
@@ -147,12 +147,12 @@ def _own(net: Network, past: Grid, start: int, stop: int) -> Array:
     filled = _floored(net, past.slots.window("filled", start - longest, stop))
     now = filled[longest:]
     lagged = [now] + [filled[longest - lag * per_hour : len(filled) - lag * per_hour] for lag in LAGS_H]
-    changes = [_or_zero(newer - older) for newer, older in pairwise(lagged)]
+    changes = [or_zero(newer - older) for newer, older in pairwise(lagged)]
     lowest = _lowest(_floored(net, past.slots.window("value", start - DAY_H * per_hour + 1, stop)), DAY_H * per_hour)
     scale, median = net.learned.scale_m, net.learned.median_m
     columns = [np.clip((now - lowest) / scale, 0, 4), np.clip((now - median) / scale, -1, 5)]
     columns += [np.clip(change / scale, -1.5, 1.5) for change in changes]
-    return _or_zero(np.stack([*columns, changes[0]], axis=-1))
+    return or_zero(np.stack([*columns, changes[0]], axis=-1))
 
 
 def _lowest(values: Array, width: int) -> Array:
@@ -227,7 +227,7 @@ def _jump(net: Network, past: Grid, anchor: Array) -> Array:
     known = (anchor > base) & (before >= base)
     values = held["value"]
     change = _floored(net, values[at, rows]) - _floored(net, values[np.clip(before - base, 0, len(held) - 1), rows])
-    return _or_zero(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
+    return or_zero(np.where(known & (anchor - before <= SPIKE_WITHIN_H * 3_600_000 // past.every_ms), change, 0.0))
 
 
 def _silence(past: Grid, slots: range, anchor: Array, age_min: Array, net: Network) -> tuple[Array, Array, Array]:
@@ -261,11 +261,12 @@ def exceedance(known: Learned, rows: Array, variant: Array, horizon: Any, mu: Ar
     group = known.group[rows]
     bins = (mu[..., None] >= known.mu_edges[group]).sum(axis=-1)
     x = (delta - mu - known.error_from[group]) / known.error_step[group]
-    low = np.minimum(np.maximum(np.floor(_or_zero(x)), 0), known.error_steps[group] - 2).astype(np.int64)
+    low = np.minimum(np.maximum(np.floor(or_zero(x)), 0), known.error_steps[group] - 2).astype(np.int64)
     part = np.minimum(np.maximum(x - low, 0.0), 1.0)
     left, right = (known.exceedance[group, variant, horizon, bins, each] for each in (low, low + 1))
     return np.where(delta <= 0, 1.0, left + part * (right - left))
 
 
-def _or_zero(values: Array) -> Array:
+def or_zero(values: Array) -> Array:
+    """Numbers with 0 where none is known."""
     return np.where(np.isnan(values), 0.0, values)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.derive import Episode
-from pipelines.linkage.grid import Grid
+from pipelines.linkage.grid import Grid, instant
 from pipelines.linkage.sliding import Sliding
-from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance
+from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance, or_zero
 from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import LEVELS, Network
 from pipelines.upstream_flood.words import OWN_STATES, Told, own_state, sentence, withdrawal
@@ -47,11 +47,11 @@ class Telling:
         if level.any():
             row, subject = row[level], subject[level]
             p = weighed.window("p", slot, slot + 1)[0][row, subject]
-            shown = np.where(np.isnan(p), 31, np.round(_or_zero(p) * 20)).astype(np.int64)
+            shown = np.where(np.isnan(p), 31, np.round(or_zero(p) * 20)).astype(np.int64)
             shown += 32 * weighed.window("unconfirmed", slot, slot + 1)[0][row]
             level_m = weighed.window("level_m", slot, slot + 1)[0][row]
             passed = level_m >= ground.thresholds_m[row, subject]
-            shown = np.where(passed, 64 + np.round(_or_zero(level_m) / LEVEL_STEP_M).astype(np.int64), shown)
+            shown = np.where(passed, 64 + np.round(or_zero(level_m) / LEVEL_STEP_M).astype(np.int64), shown)
             etas = _arrival_slots(ground, weighed, slot, row, subject)
             told = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
             code[level] = told ^ ground.fingerprint[row, subject]
@@ -71,8 +71,21 @@ class Telling:
         return {**row, "headline_ja": ja + row["headline_ja"].removeprefix(ja), "headline_en": en + row["headline_en"].removeprefix(en)}
 
     def tell(self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
-        """Notices as fields of the feed."""
-        return _tell(self, grounds, past, weighed, episodes)
+        """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
+        seen: dict[int, Evidence] = {}
+        out = []
+        for each in episodes:
+            ground = grounds(each.slot)
+            common = {"id": each.id, "region": ground.keys[each.row][0], "gauge_id": ground.keys[each.row][1],
+                      "onset": instant(each.onset_ms), "ended_at": None if each.ended_ms is None else instant(each.ended_ms),
+                      "rule": f"{self.name} {self.version}"}  # fmt: skip
+            if each.subject < len(LEVELS):
+                if each.slot not in seen:
+                    seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
+                out.append(common | _about_level(ground, past, weighed, each, seen[each.slot]))
+            else:
+                out.append(common | _about_gauge(self, ground, each))
+        return out
 
 
 def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, level: Array) -> Array:
@@ -87,10 +100,9 @@ def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, lev
     """
     known = ground.learned
     mu, level_m, variant, anchor = (weighed.window(name, slot, slot + 1)[0][row] for name in ("mu", "level_m", "variant", "anchor"))
-    horizons = len(HORIZONS_H)
     delta = (ground.thresholds_m[row, level] - level_m) / known.scale_m[row]
-    reached = np.zeros((len(row), 1 + horizons))
-    reached[:, 1:] = exceedance(known, row[:, None], variant[:, None], np.arange(horizons), mu[:, :horizons], delta[:, None])
+    reached = np.zeros((len(row), 1 + len(HORIZONS_H)))
+    reached[:, 1:] = exceedance(known, row[:, None], variant[:, None], np.arange(len(HORIZONS_H)), mu, delta[:, None])
     reached = np.fmax.accumulate(reached, axis=1)
     says = (delta > 0) & (reached[:, -1] >= LEAST_P)
     wanted = reached[:, -1:] * np.array(QUANTILES)
@@ -104,33 +116,13 @@ def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, lev
     return slots
 
 
-def _tell(
-    rule: Telling, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]
-) -> list[dict[str, Any]]:
-    """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
-    seen: dict[int, Evidence] = {}
-    out = []
-    for each in episodes:
-        ground = grounds(each.slot)
-        common = {"id": each.id, "region": ground.keys[each.row][0], "gauge_id": ground.keys[each.row][1],
-                  "onset": _utc(each.onset_ms), "ended_at": None if each.ended_ms is None else _utc(each.ended_ms),
-                  "rule": f"{rule.name} {rule.version}"}  # fmt: skip
-        if each.subject < len(LEVELS):
-            if each.slot not in seen:
-                seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
-            out.append(common | _about_level(ground, past, weighed, each, seen[each.slot]))
-        else:
-            out.append(common | _about_gauge(rule, ground, each))
-    return out
-
-
 def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, seen: Evidence) -> dict[str, Any]:
     at = np.array([each.row])
     p = float(weighed.window("p", each.slot, each.slot + 1)[0, each.row, each.subject])
     level_m = float(weighed.window("level_m", each.slot, each.slot + 1)[0, each.row])
     unconfirmed = bool(weighed.window("unconfirmed", each.slot, each.slot + 1)[0, each.row])
     etas = [
-        None if slot < 0 else _utc(int(slot) * past.every_ms)
+        None if slot < 0 else instant(int(slot) * past.every_ms)
         for slot in _arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]
     ]
     ended, end_ms = each.ended_ms is not None, each.slot * past.every_ms
@@ -145,7 +137,7 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, s
     told = Told(gauge=ground.records[each.row] or {}, eta=etas[1], unconfirmed=unconfirmed, **shown)  # type: ignore[arg-type]
     ja, en = sentence(told)
     return shown | {
-        "time": _utc(end_ms), "eta_p10": etas[0], "eta_p50": etas[1], "eta_p90": etas[2],
+        "time": instant(end_ms), "eta_p10": etas[0], "eta_p50": etas[1], "eta_p90": etas[2],
         "confirmed": "unconfirmed" if unconfirmed else "confirmed", "headline_ja": ja, "headline_en": en,
         "because": _because(ground, past, seen, each, end_ms), "model": ground.learned.names[each.row],
     }  # fmt: skip
@@ -157,7 +149,7 @@ def _because(ground: Network, past: Grid, seen: Evidence, each: Episode, end_ms:
     variant = int(seen.variant[0, row])
     three = HORIZONS_H.index(3)
     beta = ground.learned.coefficients[row, variant, three]
-    parts = beta * seen.features[0, row] * np.nan_to_num(ground.learned.scale_m[row])
+    parts = beta * seen.features[0, row] * or_zero(ground.learned.scale_m[row])
     weights = {name: float(parts[list(columns)].sum()) for name, columns in GROUPS.items()}
     heaviest = sorted((name for name in weights if round(weights[name], 2)), key=lambda name: (-abs(weights[name]), name))[:MOST_WEIGHED]
     return {
@@ -168,7 +160,7 @@ def _because(ground: Network, past: Grid, seen: Evidence, each: Episode, end_ms:
 
 
 def _range(keys: list[str], end_ms: int) -> dict[str, Any]:
-    return {"feed": LEVEL_FEED, "keys": keys, "from_time": _utc(end_ms) - REST_ON, "to_time": _utc(end_ms)}
+    return {"feed": LEVEL_FEED, "keys": keys, "from_time": instant(end_ms) - REST_ON, "to_time": instant(end_ms)}
 
 
 def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, weight_m: float) -> dict[str, Any]:
@@ -180,7 +172,7 @@ def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, w
     return {
         "gauge_id": ground.keys[speaks][1],
         "what": name,
-        "observed_at": _utc(taken),
+        "observed_at": instant(taken),
         "level_m": level_m,
         "weight_m": round(weight_m, 2),
     }
@@ -199,16 +191,8 @@ def _about_gauge(rule: Telling, ground: Network, each: Episode) -> dict[str, Any
     ja, en = own_state(ground.records[each.row] or {}, state, rule.subjects[each.subject])
     time_ms = each.onset_ms if each.ended_ms is None else each.ended_ms
     because = {"ranges": [_range([ground.keys[each.row][1]], time_ms)], "weighed_most": [], "variant": ""}
-    return _NOTHING | {"state": state, "time": _utc(time_ms), "headline_ja": ja, "headline_en": en, "because": because}
+    return _NOTHING | {"state": state, "time": instant(time_ms), "headline_ja": ja, "headline_en": en, "because": because}
 
 
 _NOTHING = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "model"))
 """What only a notice about a level has."""
-
-
-def _utc(time_ms: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
-
-
-def _or_zero(values: Array) -> Array:
-    return np.where(np.isnan(values), 0.0, values)
