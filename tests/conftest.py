@@ -6,11 +6,16 @@ Only data that may not be committed (a licence forbids it) excuses a test; it sa
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import shutil
+from collections.abc import Generator, Iterator
+from itertools import count
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
+
+from connectors.kafka import KafkaSettings
+from infra.kafka import Broker, BrokerSettings
 
 # Machines are shared and noisy: no test may depend on speed. Examples are drawn from the test itself, so that a failure is there again.
 settings.register_profile("calm", deadline=None, derandomize=True)
@@ -47,3 +52,21 @@ def pytest_configure(config: pytest.Config) -> None:
     # A plugin, not plain hooks: those of a conftest see only the tests beside it, not the examples in the packages.
     if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
         config.pluginmanager.register(NoSkips())
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real broker for the whole run. Tests that share it keep apart by drills of their own names."""
+    if not shutil.which("java") or not shutil.which("mvn"):
+        pytest.skip("java or mvn is not here: the broker runs on them")
+    with Broker(BrokerSettings(folder=tmp_path_factory.mktemp("kafka"))) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(kafka: Broker) -> KafkaSettings:
+    """A namespace of its own on the broker."""
+    return KafkaSettings(brokers=kafka.bootstrap, drill=f"t{next(_DRILLS)}")
+
+
+_DRILLS = count(1)
