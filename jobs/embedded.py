@@ -6,27 +6,23 @@ its chunks. The arrivals before ``since`` warm the past up in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
 from connectors import Arrivals
-from pipelines.linkage import AHEAD, CLOCK, AsOf, Derive, Engine, Spoken, Start
+from jobs.start import Positions, engine
+from pipelines.linkage import CLOCK, Derive, Engine, Spoken
 from schemas import feed
 
-__all__ = ["WARM_UP", "engine", "instants", "line_at", "replay", "resume"]
+__all__ = ["WARM_UP", "Recorded", "instants", "replay"]
 
 WARM_UP = 2
 """The past before ``since`` is read so many times as far back as the linkage reaches: an episode that began a day or two
 before is then told with its true onset."""
-
-
-def engine(linkage: Derive, start: Start | None = None) -> Engine:
-    """The engine of a linkage with the feeds that it names."""
-    return Engine(linkage, {name: feed(name) for name in (*linkage.feeds, linkage.says)}, start)
 
 
 def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, since: datetime | None = None) -> Iterator[Spoken]:
@@ -82,43 +78,31 @@ def _since(frame: pl.DataFrame | None, since: datetime | None) -> pl.DataFrame |
     return frame if frame is not None and frame.height else None
 
 
-def resume(linkage: Derive, logs: Arrivals, committed: Mapping[str, int], said: pl.DataFrame) -> tuple[Engine, dict[str, int]]:
-    """Starts again after a kill, from the logs of the inputs, how far they were committed, and what was said.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Recorded feeds as a log: each in order of arrival, in one partition, offsets counted from 0."""
 
-    The line follows from the committed positions of all inputs. What arrived since line − reach is read again in silence, as
-    far as the basis of the last thing said, so that a successor never knows less than who spoke before it.
+    logs: Arrivals
 
-    Args:
-        linkage: what to run.
-        logs: every input feed in order of arrival, offsets counted from 0.
-        committed: feed → how many of its records were committed.
-        said: all facts said so far.
+    def newest_tick(self, until: Positions) -> datetime | None:
+        """The last tick before a position; None: there is none."""
+        newest: datetime | None = self.logs[CLOCK][: until[CLOCK, 0]]["at"].max()  # type: ignore[assignment]
+        return newest
 
-    Returns:
-        The engine, which evaluates every key at its next step, and how far each log was read.
-    """
-    line = line_at(linkage, logs, committed)
-    read = dict(committed)
-    for positions in said["basis"].to_list():
-        for each in positions:
-            read[each["feed"]] = max(read[each["feed"]], each["offset"] + 1)
-    running = engine(linkage, Start(line=line, said=said))
-    since = None if line is None else line - linkage.reach - AHEAD
-    for name, log in logs.items():
-        past = log[: read[name]]
-        whole = since is None or not feed(name).patience or isinstance(linkage.input(name), AsOf)
-        running.recall({name: past if whole else past.filter(pl.col("arrived") >= since)})
-    return running, read
+    def unread(self, after: Positions) -> dict[str, datetime]:
+        """Of each feed the arrival of the next record; feeds that were read to their end are absent."""
+        return {name: log["arrived"][after[name, 0]] for name, log in self.logs.items() if after[name, 0] < log.height}
 
+    def oldest(self) -> None:
+        """Nothing was deleted."""
 
-def line_at(linkage: Derive, logs: Arrivals, positions: Mapping[str, int]) -> datetime | None:
-    """Where the line stands when the logs were read so far: least of the last tick and the next unread arrivals, less patience."""
-    ticks = logs[CLOCK][: positions[CLOCK]]
-    if not ticks.height:
-        return None
-    unread = [log["arrived"][positions[name]] for name, log in logs.items() if positions[name] < log.height]
-    until: datetime = min([ticks["at"].max(), *unread])
-    return until - max(feed(name).patience for name in linkage.feeds)
+    def arrivals(self, feed_name: str, since: datetime | None, until: Positions) -> Iterator[pl.DataFrame]:
+        """What arrived since an instant (None: all), as far as a position; of ticks also the last one before."""
+        log = self.logs[feed_name][: until[feed_name, 0]]
+        if since is not None and log.height:
+            first = int((log["arrived"] < since).sum())
+            log = log[max(first - 1, 0) if feed_name == CLOCK else first :]
+        yield log
 
 
 def instants(chunk: Arrivals, running: Engine) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:

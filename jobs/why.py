@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from connectors import Arrivals, archive, jsonl, merged, open_source
-from jobs.embedded import engine
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
 from jobs.replay import references
+from jobs.start import engine
 from pipelines.linkage import CLOCK, Derive, Start
 from schemas import feed
 

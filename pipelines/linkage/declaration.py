@@ -5,7 +5,7 @@ A declaration reads like a sentence and does nothing; the engine is built from i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -107,11 +107,11 @@ class Derive:
         """Names of all feeds that it reads, the clock included."""
         return (*dict.fromkeys(each.feed for each in self.given.values()), CLOCK)
 
-    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int) -> DeriveFold:
-        """This verb at work: what the engine steps."""
+    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> DeriveFold:
+        """This verb at work: what the engine steps, for the values of ``together_by`` that it owns."""
         from pipelines.linkage.derive import DeriveFold  # it stands on this module
 
-        return DeriveFold(self, feeds, settles_ms=settles_ms)
+        return DeriveFold(self, feeds, settles_ms=settles_ms, owns=owns)
 
     def input(self, feed: str) -> Past | AsOf | None:
         """How it reads a feed; None: it does not, or it is the clock."""

@@ -108,8 +108,8 @@ _SPARE_ROWS = 256
 class DeriveFold:
     """A derive linkage at work over the keys of one partition."""
 
-    def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], *, settles_ms: int) -> None:
-        self._rule, says = linkage.rule, feeds[linkage.says]
+    def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> None:
+        self._rule, says, subjects = linkage.rule, feeds[linkage.says], feeds[linkage.for_each]
         self._told_fields = [name for name in says.columns if name not in says.envelope]
         ((self._past_name, declared),) = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
         self.past = Grid(feeds[declared.feed], value=declared.value, every=declared.every, bridge=self._rule.bridge)
@@ -117,6 +117,8 @@ class DeriveFold:
         self._references = {name: Reference(feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, AsOf)}
         self._by_feed = {linkage.given[name].feed: name for name in self._references}
         self._for_each = self._by_feed[linkage.for_each]
+        self._together = [name for name in subjects.identity if name != subjects.time].index(linkage.together_by)
+        self._owns = owns
         self._reach, self._settles = declared.reach // declared.every, -(-settles_ms // self._every_ms)
         self._lookback = max(self._rule.lookback, self._rule.renewal) // declared.every
         self._renewal = self._rule.renewal // declared.every
@@ -167,7 +169,7 @@ class DeriveFold:
             return [], []
         first = max(self.past.slot_of(line_ms), self._begin) if line_ms > NEVER else self._begin
         newest = max(self.past.slot_of(tick_ms), self._newest or NEVER, self.past.slots.stop - 1 if len(self.past.slots) else NEVER)
-        self.past.know(self._references[self._for_each].keys())
+        self.past.know(self._spoken_for())
         if self._newest is None:
             start = first
             self._resume(first, newest, opened())
@@ -198,7 +200,7 @@ class DeriveFold:
 
         Whoever sends under ever new keys would otherwise fill the memory.
         """
-        known = set(self._references[self._for_each].keys())
+        known = set(self._spoken_for())
         gone = [row for row in self.past.empty_rows().tolist() if self.past.keys[row] not in known]
         if gone:
             rows = np.delete(np.arange(len(self.past.keys)), gone)
@@ -212,6 +214,11 @@ class DeriveFold:
     def held(self) -> Mapping[str, int]:
         """How many records of each input are held."""
         return {self._past_name: self.past.held()} | {name: each.held() for name, each in self._references.items()}
+
+    def _spoken_for(self) -> list[Key]:
+        """The keys of ``for_each`` that are ours, though they be silent."""
+        known = self._references[self._for_each].keys()
+        return [key for key in known if self._owns(key[self._together])]
 
     # -- the slots ---------------------------------------------------------------------------------------------
 

@@ -5,8 +5,11 @@ Judged once for each record, from the record alone, so that every reader comes t
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Judged", "Tells", "judge"]
 
+Row = dict[str, Any]
 Tells = Literal["observed", "now", "from_then"]
 
 
@@ -85,37 +89,71 @@ def _floats(feed: Feed) -> list[str]:
 
 
 def _late(feed: Feed, batch: pl.DataFrame) -> pl.DataFrame:
-    over = pl.col("arrived").to_physical() - pl.col(feed.time).to_physical() - milliseconds(feed.patience)
-    return batch.select(
-        pl.lit(feed.name).alias("feed"),
-        pl.col(feed.time).alias("time"),
-        "arrived",
-        (over / 1000).alias("late_by_s"),
-        "partition",
-        "offset",
-        pl.struct(list(feed.columns)).struct.json_encode().alias("record"),
-    )
+    rows = [
+        {
+            "feed": feed.name,
+            "time": row[feed.time],
+            "arrived": row["arrived"],
+            "late_by_s": (row["arrived"] - row[feed.time] - feed.patience).total_seconds(),
+            "partition": row["partition"],
+            "offset": row["offset"],
+            "record": _json(feed, row),
+        }
+        for row in batch.iter_rows(named=True)
+    ]
+    return pl.DataFrame(rows, schema=_LATE)
 
 
-def _ahead(feed: Feed, ahead_ms: int) -> pl.Expr:
-    rule = feed.time + " must not lie more than {} s after arrival (got {}, arrived {}): check the clock of the sender"
-    return pl.format(rule, pl.lit(ahead_ms // 1000), feed.time, "arrived")
+def _dead(feed: Feed, batch: pl.DataFrame, reason: Callable[[Row], str]) -> pl.DataFrame:
+    rows = [
+        {
+            "feed": feed.name,
+            "arrived": row["arrived"],
+            "source": f"{feed.name}[{row['partition']}]",
+            "place": row["offset"],
+            "reason": reason(row),
+            "raw": _json(feed, row).encode(),
+            "partition": row["partition"],
+            "offset": row["offset"],
+        }
+        for row in batch.iter_rows(named=True)
+    ]
+    return pl.DataFrame(rows, schema=_DEAD)
 
 
-def _not_a_number(feed: Feed) -> pl.Expr:
+def _json(feed: Feed, row: Row) -> str:
+    """The fields of a record for people; times as ISO 8601."""
+    return json.dumps({name: row[name] for name in feed.columns}, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
+def _ahead(feed: Feed, ahead_ms: int) -> Callable[[Row], str]:
+    def reason(row: Row) -> str:
+        rule = f"{feed.time} must not lie more than {ahead_ms // 1000} s after arrival"
+        return f"{rule} (got {_plain(row[feed.time])}, arrived {_plain(row['arrived'])}): check the clock of the sender"
+
+    return reason
+
+
+def _not_a_number(feed: Feed) -> Callable[[Row], str]:
     numbers = _floats(feed)
-    rule = f"{', '.join(numbers)} must be finite (got {', '.join('{}' for _ in numbers)}): send null where there is no value"
-    return pl.format(rule, *(pl.col(name).cast(pl.String).fill_null("null") for name in numbers))
+
+    def reason(row: Row) -> str:
+        rule = f"{', '.join(numbers)} must be finite (got {', '.join(str(row[name]) for name in numbers)})"
+        return f"{rule}: send null where there is no value"
+
+    return reason
 
 
-def _dead(feed: Feed, batch: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
-    return batch.select(
-        pl.lit(feed.name).alias("feed"),
-        "arrived",
-        pl.format(feed.name + "[{}]", "partition").alias("source"),
-        pl.col("offset").alias("place"),
-        reason.alias("reason"),
-        pl.struct(list(feed.columns)).struct.json_encode().cast(pl.Binary).alias("raw"),
-        "partition",
-        "offset",
-    )
+_UTC_MS = pl.Datetime("ms", "UTC")
+_DEAD: dict[str, Any] = {
+    "feed": pl.String, "arrived": _UTC_MS, "source": pl.String, "place": pl.Int64, "reason": pl.String, "raw": pl.Binary,
+    "partition": pl.Int32, "offset": pl.Int64,
+}  # fmt: skip
+_LATE: dict[str, Any] = {
+    "feed": pl.String, "time": _UTC_MS, "arrived": _UTC_MS, "late_by_s": pl.Float64, "partition": pl.Int32, "offset": pl.Int64,
+    "record": pl.String,
+}  # fmt: skip

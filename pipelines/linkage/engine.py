@@ -113,16 +113,19 @@ class Engine:
         linkage: the declaration.
         feeds: every feed that it names, by name.
         start: from where to go on; None: from the beginning of time.
+        owns: which values of ``together_by`` lie in this partition; silent keys are spoken for where they are owned.
     """
 
-    def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], start: Start | None = None) -> None:
+    def __init__(
+        self, linkage: Derive, feeds: Mapping[str, Feed], start: Start | None = None, owns: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._linkage, self._feeds = linkage, feeds
         self._says = feeds[linkage.says]
         self._tells: dict[str, Tells] = {
             name: "now" if name == CLOCK else "from_then" if isinstance(linkage.input(name), AsOf) else "observed" for name in linkage.feeds
         }
         self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
-        self._fold: Fold = linkage.fold(feeds, settles_ms=self._patience_ms)
+        self._fold: Fold = linkage.fold(feeds, settles_ms=self._patience_ms, owns=owns)
         self._said, self._basis = Said(linkage.rule), Basis()
         self._tick_ms, self.line_ms = NEVER, NEVER
         if start is not None:

@@ -61,13 +61,14 @@ def each_revision_once(linkage: Derive, out: Outcome) -> None:
 
 def no_step_back(out: Outcome) -> None:
     """Rule 3: nothing is said from less than what was known before; so nothing is withdrawn because a worker read again."""
-    known: dict[str, int] = {}
-    for row in out.facts:
-        basis = {each["feed"]: each["offset"] for each in row["basis"]}
-        back = [name for name, offset in known.items() if basis.get(name, -1) < offset]
-        if back:
-            raise Broken(f"3: {row['id']} revision {row['revision']} is said from an older basis of {', '.join(back)}")
-        known = basis
+    for stream in out.streams.values():
+        known: dict[tuple[str, int], int] = {}
+        for row in stream:
+            basis = {(each["feed"], each["partition"]): each["offset"] for each in row["basis"]}
+            back = [f"{name}[{partition}]" for (name, partition), offset in known.items() if basis.get((name, partition), -1) < offset]
+            if back:
+                raise Broken(f"3: {row['id']} revision {row['revision']} is said from an older basis of {', '.join(back)}")
+            known = basis
 
 
 def replay_is_live(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:

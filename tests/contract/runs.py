@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from jobs.embedded import engine, resume
+from jobs.embedded import Recorded
+from jobs.start import begin, engine
 from pipelines.linkage import Derive, Engine, Spoken
 from schemas import feed
 
@@ -23,12 +24,18 @@ Logs = Mapping[str, pl.DataFrame]
 class Outcome:
     """All that a run left behind."""
 
-    facts: list[dict[str, Any]] = field(default_factory=list)
+    streams: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    """What was said into each partition, in order."""
     late: int = 0
     dead: int = 0
     held: int = 0
     """Most readings held at any time."""
     kills: int = 0
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """All that was said, partition by partition."""
+        return [row for stream in self.streams.values() for row in stream]
 
 
 def at_once(linkage: Derive, logs: Logs) -> dict[str, dict[str, Any]]:
@@ -98,7 +105,9 @@ def embedded(linkage: Derive, logs: Logs, seed: int, *, kill: float = 0.15) -> O
                 raise Killed
         except Killed:
             out.kills += 1
-            running, read = resume(linkage, logs, committed, _said(linkage, out))
+            places = {(name, 0): count for name, count in committed.items()}
+            running, positions = begin(linkage, Recorded(logs=logs), places, _said(linkage, out))
+            read = {name: count for (name, _), count in positions.items()}
             _take(out, running, running.step({}, _unread(logs, read)))
     return out
 
@@ -141,7 +150,7 @@ def _said(linkage: Derive, out: Outcome) -> pl.DataFrame:
 
 
 def _take(out: Outcome, running: Engine, spoken: Spoken) -> None:
-    out.facts += spoken.rows
+    out.streams.setdefault(0, []).extend(spoken.rows)
     out.late += 0 if spoken.late is None else spoken.late.height
     out.dead += 0 if spoken.dead is None else spoken.dead.height
     out.held = max(out.held, running.held().get("levels", 0))
@@ -149,8 +158,12 @@ def _take(out: Outcome, running: Engine, spoken: Spoken) -> None:
 
 def upto(logs: Logs, basis: list[dict[str, Any]]) -> dict[str, pl.DataFrame]:
     """The logs as far as a basis."""
-    read = {each["feed"]: each["offset"] + 1 for each in basis}
-    return {name: log[: read.get(name, 0)] for name, log in logs.items()}
+    read = {(each["feed"], each["partition"]): each["offset"] for each in basis}
+    return {name: _upto(log, {p: offset for (feed_name, p), offset in read.items() if feed_name == name}) for name, log in logs.items()}
+
+
+def _upto(log: pl.DataFrame, read: Mapping[int, int]) -> pl.DataFrame:
+    return log.filter(pl.col("offset") <= pl.col("partition").replace_strict(read, default=-1, return_dtype=pl.Int64)) if read else log[:0]
 
 
 RUNTIMES = {"embedded": embedded}

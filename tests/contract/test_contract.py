@@ -18,8 +18,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobs.embedded import engine
 from jobs.linkages import LINKAGES
+from jobs.start import engine
 from pipelines.linkage import Past
 from schemas import Feed, feed
 from tests.contract import checks

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-import jobs.embedded
+import jobs.start
 import pipelines.linkage.engine
 from pipelines.linkage.derive import DeriveFold
 from pipelines.linkage.edge import Judged
@@ -70,11 +70,11 @@ def forgets_what_was_said(patch: Patch) -> None:
 
 def starts_from_the_commit(patch: Patch) -> None:
     """3: a successor speaks before it has read as far as who spoke before it."""
-    resume = jobs.embedded.resume
+    begin = jobs.start.begin
     patch.setattr(
-        "tests.contract.runs.resume",
-        lambda linkage, logs, committed, said: resume(
-            linkage, logs, committed, said.with_columns(pl.lit([], said.schema["basis"]).alias("basis"))
+        "tests.contract.runs.begin",
+        lambda linkage, log, committed, said: begin(
+            linkage, log, committed, said.with_columns(pl.lit([], said.schema["basis"]).alias("basis"))
         ),
     )
 
@@ -82,11 +82,11 @@ def starts_from_the_commit(patch: Patch) -> None:
 def starts_at_the_last_tick(patch: Patch) -> None:
     """3: the line of a start passes what an input has not read yet."""
 
-    def hasty(linkage: Any, logs: Any, positions: Any) -> Any:
-        ticks = logs["clock.v1"]
-        return ticks["at"].max() - timedelta(hours=3) if positions["clock.v1"] else None
+    def hasty(linkage: Any, log: Any, positions: Any) -> Any:
+        ticks = log.logs["clock.v1"]
+        return ticks["at"].max() - timedelta(hours=3) if positions["clock.v1", 0] else None
 
-    patch.setattr(jobs.embedded, "line_at", hasty)
+    patch.setattr(jobs.start, "line_at", hasty)
 
 
 def weighs_nothing_before_the_line(patch: Patch) -> None:

@@ -19,11 +19,11 @@ GAUGES = (*CHAIN, "e", "f", "g", "h")
 SPEAKING = tuple(each for each in GAUGES if each != "g")
 
 
-def make(seed: int) -> Script:
-    """The script of a seed."""
+def make(seed: int, end: int | None = None) -> Script:
+    """The script of a seed; ``end``: its length in minutes, otherwise any."""
     g = random.Random(seed)
     hours, cadence = g.choices([(g.uniform(10, 24), 25), (g.uniform(30, 50), 50), (g.uniform(60, 80), 70)], [8, 1, 1])[0]
-    end = int(hours * 60) // TICK_MIN * TICK_MIN
+    end = (end or int(hours * 60)) // TICK_MIN * TICK_MIN
     readings = _readings(g, end, cadence)
     on_time = [each for each in readings if not _late(each) and not _unreadable(each)]
     ticks = [Arrival(minute=minute, record={"at": _at(minute)}) for minute in range(0, end + 1, TICK_MIN)]
