@@ -1,0 +1,5 @@
+"""One schema registry on this machine, without Docker."""
+
+from infra.registry.registry import Registry, RegistryServerError, RegistrySettings
+
+__all__ = ["Registry", "RegistryServerError", "RegistrySettings"]
