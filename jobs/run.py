@@ -1,0 +1,81 @@
+"""``tsunagu run``: works on linkages live, as one of the workers of each, until it is asked to stop.
+
+Any number may run at once: Kafka gives each partition to one of them. SIGTERM ends it after the step that it is in. What it does
+is told on standard error and, as metrics and health, over HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from connectors.kafka import KafkaSettings
+from jobs.linkages import LINKAGES
+
+__all__ = ["Run", "run"]
+
+log = logging.getLogger("tsunagu.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Settings of a worker.
+
+    Attributes:
+        linkages: what it works on.
+        cluster: where.
+        instance: its name in the groups; one that comes back under its name within the session takes up its partitions at once.
+        http: port of 127.0.0.1 for metrics and health; 0: any free one; None: none.
+        most: how many messages are fetched at once.
+    """
+
+    linkages: tuple[str, ...]
+    cluster: KafkaSettings
+    instance: str | None = None
+    http: int | None = 9400
+    most: int = 5000
+
+
+def run(settings: Run) -> int:
+    """Works until interrupted; returns the exit code: 1, where a linkage ended by itself."""
+    from jobs.worker import Member, Metrics, SeatSettings, serve
+    from jobs.worker.faults import from_environment
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    logging.Formatter.converter = time.gmtime
+    log.info("%s", settings)
+    metrics, stop, fell = Metrics(), threading.Event(), threading.Event()
+    port, close = serve(metrics, "127.0.0.1", settings.http) if settings.http is not None else (None, lambda: None)
+    if port is not None:
+        log.info("http://127.0.0.1:%d/health and /metrics", port)
+    seats, fault = SeatSettings(most=settings.most), from_environment()
+    members = [
+        Member(LINKAGES[name], settings.cluster, metrics, fault, instance=settings.instance, settings=seats) for name in settings.linkages
+    ]
+
+    def work(member: Member) -> None:
+        try:
+            member.run(stop)
+        except Exception:
+            log.exception("a linkage ends")
+        finally:
+            if not stop.is_set():
+                fell.set()
+                stop.set()
+
+    threads = [threading.Thread(target=work, args=[each], name=name) for each, name in zip(members, settings.linkages, strict=True)]
+    for each in threads:
+        each.start()
+    try:
+        while not stop.wait(1.0):
+            pass
+    except KeyboardInterrupt:
+        log.info("stops after the step that it is in")
+    finally:
+        stop.set()
+        for each in threads:
+            each.join()
+        close()
+    return 1 if fell.is_set() else 0

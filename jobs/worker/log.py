@@ -1,0 +1,103 @@
+"""The inputs of one partition as they lie in Kafka: what a start reads again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from connectors.kafka_reader import Place, Reader
+from jobs.start import Positions
+from pipelines.linkage import CLOCK, AsOf, Derive
+
+__all__ = ["Log", "Places", "places_of"]
+
+Places = tuple[Place, ...]
+
+
+def places_of(linkage: Derive, reader: Reader, partition: int) -> Places:
+    """All that is read for a partition: of inputs read by all every partition, of the others this one."""
+    out: list[Place] = []
+    for name in linkage.feeds:
+        how, count = linkage.input(name), reader.partitions(name)
+        shared = name == CLOCK or (isinstance(how, AsOf) and how.read == "all")
+        out += [(name, each) for each in range(count)] if shared else [(name, partition)]
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Inputs of one partition. ``starts``: of each place the offset of the oldest record that is still there."""
+
+    linkage: Derive
+    reader: Reader
+    places: Places
+    starts: Positions
+
+    def newest_tick(self, until: Positions) -> datetime | None:
+        """The last tick before a position; None: there is none."""
+        newest: datetime | None = None
+        for place in self._of(CLOCK):
+            newest = max(filter(None, [newest, self._last_tick(place, until[place])]), default=None)
+        return newest
+
+    def unread(self, after: Positions) -> dict[str, datetime]:
+        """Of each feed the arrival of the next record; feeds that were read to their end are absent."""
+        ends = self.reader.committed_ends(self.places)
+        behind = {place: after[place] for place in self.places if after[place] < ends.get(place, 0)}
+        out: dict[str, datetime] = {}
+        for (name, _), arrived in self._first(behind, ends).items():
+            out[name] = min(arrived, out.get(name, arrived))
+        return out
+
+    def oldest(self) -> datetime | None:
+        """Arrival of the oldest event that is still there, where older ones were deleted; None: none were."""
+        events = [place for place in self.places if place[0] != CLOCK and not isinstance(self.linkage.input(place[0]), AsOf)]
+        cut = {place: self.starts[place] for place in events if self.starts[place] > 0}
+        return max(self._first(cut, self.reader.committed_ends(cut)).values(), default=None)
+
+    def arrivals(self, feed_name: str, since: datetime | None, until: Positions) -> Iterator[pl.DataFrame]:
+        """What arrived since an instant (None: all), as far as a position; of ticks also the last one before."""
+        places = self._of(feed_name)
+        begin = {place: self.starts[place] for place in places}
+        if since is not None:
+            found = self.reader.since(places, since)
+            begin = {place: max(begin[place], found[place] - (feed_name == CLOCK)) for place in places}
+        for messages in self.reader.between(begin, until):
+            for frame in self.reader.hear(messages).frames.values():
+                yield frame if since is None or feed_name == CLOCK else frame.filter(pl.col("arrived") >= since)
+
+    def _of(self, feed_name: str) -> list[Place]:
+        return [place for place in self.places if place[0] == feed_name]
+
+    def _last_tick(self, place: Place, until: int) -> datetime | None:
+        """Looks back over twice as many records each time: those nearest may be unreadable."""
+        width, begin = 16, until
+        while begin > self.starts[place]:
+            begin = max(until - width, self.starts[place])
+            ticks = [
+                frame["at"].max()
+                for messages in self.reader.between({place: begin}, {place: until})
+                for frame in self.reader.hear(messages).frames.values()
+            ]
+            if ticks:
+                newest: datetime = max(ticks)  # type: ignore[type-var, assignment]
+                return newest
+            width *= 2
+        return None
+
+    def _first(self, positions: Positions, ends: Positions) -> dict[Place, datetime]:
+        """Of each place the arrival of the first message from a position on; absent where only markers are left."""
+        found: dict[Place, datetime] = {}
+        if not positions:
+            return found
+        left = dict(positions)
+        for messages in self.reader.between(left, {place: ends[place] for place in left}):
+            for message in messages:
+                arrived = datetime.fromtimestamp(max(message.timestamp()[1], 0) / 1000, UTC)
+                found.setdefault(self.reader.place(message), arrived)
+            if all(place in found for place in left):
+                break
+        return found

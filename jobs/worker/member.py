@@ -1,0 +1,125 @@
+"""One linkage in one process: a member of its consumer group, with a seat for each partition that the group gives to it.
+
+The group's consumer reads nothing: it says who owns what. Each seat reads for itself, so that a slow or dead partition holds back no
+other. One call at a time may be made of a consumer, so seats are given the membership as it was after the last one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from connectors.kafka import KafkaSettings
+from connectors.wire import REPO, Ids
+from jobs.worker.faults import Fault
+from jobs.worker.metrics import Gauges, Metrics
+from jobs.worker.seat import USUAL, Seat, SeatSettings, Work, group_of, lead
+from pipelines.linkage import Derive
+
+__all__ = ["Member"]
+
+log = logging.getLogger("tsunagu.worker")
+
+ENDS_WITHIN_S = 15.0
+POLLED_EVERY_S = 0.05
+SESSION_MS = 10_000
+
+
+class Member:
+    """A member of the group of a linkage.
+
+    Args:
+        linkage: what to run.
+        cluster: where.
+        metrics: what is measured.
+        fault: is told each point of each seat's loop.
+        instance: name of this member; one that comes back under its name within the session takes up its partitions at once.
+    """
+
+    def __init__(
+        self, linkage: Derive, cluster: KafkaSettings, metrics: Metrics, fault: Fault, *, instance: str | None = None,
+        settings: SeatSettings = USUAL, ids: Ids = REPO,
+    ) -> None:  # fmt: skip
+        self._linkage, self._cluster, self._metrics = linkage, cluster, metrics
+        self._membership: object = None
+        self._work = Work(
+            linkage=linkage, cluster=cluster, membership=lambda: self._membership, admin=AdminClient(cluster.client()), fault=fault,
+            settings=settings, ids=ids,
+        )  # fmt: skip
+        static = {"group_instance_id": instance} if instance else {}
+        self._group = Consumer(
+            cluster.client(
+                group_id=group_of(linkage, cluster),
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",
+                partition_assignment_strategy="cooperative-sticky",
+                session_timeout_ms=SESSION_MS,
+                heartbeat_interval_ms=1000,
+                topic_metadata_refresh_interval_ms=30_000,
+                **static,
+            )
+        )
+        self.seats: dict[int, Seat] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until it is asked to stop; then ends each seat after its step, and leaves the group."""
+        topic = self._cluster.topic(lead(self._linkage))
+        self._group.subscribe([topic], on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
+        try:
+            while not stop.is_set():
+                message = self._group.poll(0)
+                self._membership = self._group.consumer_group_metadata()
+                self._metrics.polled[self._linkage.name] = time.monotonic()
+                if message is not None and message.error() is not None:
+                    log.warning("%s: %s", self._linkage.name, message.error())
+                stop.wait(POLLED_EVERY_S)
+        finally:
+            self._end(list(self.seats))
+            self._group.close()
+            self._metrics.polled.pop(self._linkage.name, None)
+
+    def _given(self, group: Consumer, given: Sequence[TopicPartition]) -> None:
+        self._membership = group.consumer_group_metadata()
+        group.incremental_assign(list(given))
+        group.pause(list(given))
+        for each in given:
+            gauges = Gauges(self._metrics, self._linkage.name, each.partition)
+            seat = Seat(self._work, each.partition, gauges)
+            self.seats[each.partition] = seat
+            seat.start()
+        log.info("%s takes %s", self._linkage.name, [each.partition for each in given])
+
+    def _taken(self, group: Consumer, taken: Sequence[TopicPartition]) -> None:
+        log.info("%s gives up %s", self._linkage.name, [each.partition for each in taken])
+        self._membership = group.consumer_group_metadata()  # the group has agreed on these already: what seats still commit is new to it
+        self._end([each.partition for each in taken])
+        self._let_go(group, taken)
+
+    def _lost(self, group: Consumer, lost: Sequence[TopicPartition]) -> None:
+        """Somebody else may have them already: what these seats still try is refused by the broker."""
+        log.warning("%s has lost %s", self._linkage.name, [each.partition for each in lost])
+        self._end([each.partition for each in lost])
+        self._let_go(group, lost)
+
+    @staticmethod
+    def _let_go(group: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        try:
+            group.incremental_unassign(list(partitions))
+        except KafkaException as fault:  # the client may have done so by itself
+            log.debug("unassign: %s", fault)
+
+    def _end(self, partitions: Sequence[int]) -> None:
+        """Ends these seats, all at once; who does not end in time is fenced off by whoever comes next."""
+        ending = [self.seats.pop(each) for each in partitions if each in self.seats]
+        for seat in ending:
+            seat.stop()
+        until = time.monotonic() + ENDS_WITHIN_S
+        for seat in ending:
+            if not seat.join(max(until - time.monotonic(), 0.1)):
+                log.warning("%s[%d] does not end; it can commit nothing any more", self._linkage.name, seat.partition)

@@ -1,0 +1,92 @@
+"""What a linkage has said into one partition of its feed, told apart by epochs.
+
+Every owner of a partition writes a *mark* first, with an epoch one higher than all before: a message under the key
+``mark``, without a value. Every fact carries the epoch of who said it. What a lower epoch wrote behind a higher one's mark is
+*void*: it came from an owner that had lost the partition. Readers pass over it, and the owner says over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from confluent_kafka import Message
+
+from connectors.kafka_reader import ANSWERS_WITHIN_S, Place, Reader, ReaderError
+from connectors.wire import REPO, Ids, decode
+from schemas import Feed
+
+__all__ = ["EPOCH", "MARK", "Told", "epoch_of", "read", "tell_apart"]
+
+MARK = b"mark"
+EPOCH = "epoch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What was said: ``facts`` in order (fields of the feed), ``over`` to be said again, and up to which offset was read."""
+
+    facts: pl.DataFrame
+    over: pl.DataFrame
+    epoch: int
+    until: int
+
+
+def epoch_of(message: Message) -> int:
+    """The epoch of who wrote a message; −1: somebody who knows none."""
+    headers: Any = message.headers() or ()
+    for name, value in headers:
+        if name == EPOCH and value is not None and value.isdigit():
+            return int(value)
+    return -1
+
+
+def read(reader: Reader, says: Feed, partition: int, at_least: int, ids: Ids = REPO) -> Told:
+    """All that was said into a partition, as far as it is committed, and at least up to an offset.
+
+    Raises:
+        ReaderError: the partition does not answer, or ends before ``at_least``.
+    """
+    place: Place = (says.name, partition)
+    reader.partitions(says.name)
+    begin, end = reader.starts([place]), reader.committed_ends([place])
+    if place not in begin or place not in end:
+        raise ReaderError(f"topic {says.name}[{partition}] must answer within {ANSWERS_WITHIN_S:.0f} s (got nothing): see the broker's log")
+    if end[place] < at_least:
+        raise ReaderError(
+            f"topic {says.name}[{partition}] must reach what was committed, {at_least} (got {end[place]}): is a broker behind?"
+        )
+    messages = [each for chunk in reader.between(begin, end) for each in chunk]
+    facts, over, epoch = tell_apart(says, messages, ids)
+    return Told(facts=facts, over=over, epoch=epoch, until=end[place])
+
+
+def tell_apart(says: Feed, messages: Iterable[Message], ids: Ids = REPO) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """What holds, what must be said over, and the highest epoch, from messages of one partition in order."""
+    epoch, right, void = -1, [], []
+    for message in messages:
+        told = epoch_of(message)
+        if told >= epoch:
+            epoch = told
+            if message.key() != MARK:
+                right.append(message)
+        else:
+            void.append(message)
+    facts = decode(says.name, [each.value() for each in right], ids).rows
+    return facts, _over(says, facts, right, void, ids), max(epoch, 0)
+
+
+def _over(says: Feed, facts: pl.DataFrame, right: list[Message], void: list[Message], ids: Ids) -> pl.DataFrame:
+    """For each id whose newest message is void: what held of it, or that nothing did, in a revision above both."""
+    newest = {bytes(each.key() or b""): int(each.offset() or 0) for each in right}
+    wrong = [each for each in void if newest.get(bytes(each.key() or b""), -1) < int(each.offset() or 0)]
+    rows = decode(says.name, [each.value() for each in wrong], ids).rows
+    held = {row["id"]: row for row in facts.filter(pl.col("id").is_in(rows["id"].to_list())).iter_rows(named=True)}
+    out: dict[str, dict[str, Any]] = {}
+    for row in rows.iter_rows(named=True):
+        known = held.get(row["id"]) or row | {"state": "withdrawn"}
+        revision = max(row["revision"], known["revision"], out.get(row["id"], known)["revision"])
+        out[row["id"]] = known | {"revision": revision}
+    return pl.DataFrame([row | {"revision": row["revision"] + 1} for row in out.values()], schema=says.columns)

@@ -1,0 +1,212 @@
+"""Runs a linkage through arrivals on workers with a real broker: published bit by bit, crashed at any point of the loop."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import polars as pl
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from connectors.kafka import KafkaSettings, partition_of
+from connectors.kafka_reader import Place, Reader
+from connectors.wire import encode
+from jobs.worker import Member, Metrics, SeatSettings, told
+from jobs.worker.seat import lead
+from pipelines.linkage import Derive
+from schemas import feed
+from tests.contract.runs import Logs, Outcome
+from tests.contract.script import Script
+
+__all__ = ["Crash", "gathered", "made", "merged", "placed", "publish", "settled", "worker"]
+
+DONE_WITHIN_S = 60
+
+
+class Crash(Exception):
+    """The seat fails here."""
+
+
+def merged(scripts: Mapping[str, Script]) -> Script:
+    """Several scripts of equal length as one, each in a region of its own name."""
+    first = next(iter(scripts.values()))
+
+    def together(which: str) -> dict[str, pl.DataFrame]:
+        logs = {region: getattr(each, which) for region, each in scripts.items()}
+        out = {}
+        for name, log in getattr(first, which).items():
+            named = [each[name].with_columns(pl.lit(region).alias("region")) for region, each in logs.items() if "region" in log.columns]
+            out[name] = pl.concat(named).sort("arrived", maintain_order=True) if named else log
+        return out
+
+    return replace(
+        first,
+        logs=together("logs"),
+        other=together("other"),
+        silent=frozenset(
+            (f"{region}/{subject.partition('/')[2]}", state) for region, each in scripts.items() for subject, state in each.silent
+        ),
+        dead=sum(each.dead for each in scripts.values()),
+        late=sum(each.late for each in scripts.values()),
+    )
+
+
+def placed(logs: Logs, partitions: int) -> dict[str, pl.DataFrame]:
+    """The logs as they will lie in fresh topics: the partition of each record's key, offsets from 0."""
+    out = {}
+    for name, log in logs.items():
+        key = feed(name).key
+        where = pl.lit(0) if key is None else pl.col(key).map_elements(lambda each: partition_of(each, partitions), pl.Int64)
+        frame = log.with_columns(where.cast(pl.Int32).alias("partition"))
+        out[name] = frame.with_columns((pl.int_range(pl.len()).over("partition")).cast(pl.Int64).alias("offset"))
+    return out
+
+
+def made(cluster: KafkaSettings, linkage: Derive, partitions: int) -> None:
+    """Makes the topics of a linkage."""
+    admin = AdminClient(cluster.client())
+    wide = [name for name in (*linkage.feeds, linkage.says) if feed(name).key is not None]
+    topics = [NewTopic(cluster.topic(name), partitions if name in wide else 1, 1) for name in (*linkage.feeds, linkage.says)]
+    topics += [NewTopic(cluster.topic(name, side), 1, 1) for name in linkage.feeds for side in ("late", "dead")]
+    forever = {"retention.ms": "-1"}
+    for topic in topics:
+        topic.config = forever
+    for done in admin.create_topics(topics).values():
+        done.result(30)
+
+
+def publish(cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks: int = 1, stop: threading.Event | None = None) -> None:
+    """Publishes logs in order of arrival, in so many chunks with pauses between them."""
+    producer = Producer(cluster.client(enable_idempotence=True, linger_ms=2))
+    out = []
+    for name, log in logs.items():
+        key = feed(name).key
+        keys = [None] * log.height if key is None else log[key].to_list()
+        rows = zip(log["arrived"].to_physical().to_list(), log["partition"].to_list(), keys, encode(name, log), strict=True)
+        out += [
+            (arrived, name == "clock.v1", i, name, partition, each_key, value)
+            for i, (arrived, partition, each_key, value) in enumerate(rows)
+        ]
+    out.sort(key=lambda each: each[:3])
+    for at in range(chunks):
+        for arrived, tick, _, name, partition, key, value in out[len(out) * at // chunks : len(out) * (at + 1) // chunks]:
+            if tick:
+                producer.flush(60)
+            producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived)
+            producer.poll(0)
+        assert producer.flush(60) == 0
+        if stop is not None and stop.is_set():
+            return
+        time.sleep(pause_s)
+
+
+def ends(cluster: KafkaSettings, logs: Logs, partitions: int) -> dict[Place, int]:
+    """Where each place ends when all is published."""
+    out = {}
+    for name, log in logs.items():
+        for partition in range(1 if feed(name).key is None else partitions):
+            out[name, partition] = int((log["partition"] == partition).sum())
+    return out
+
+
+def settled(cluster: KafkaSettings, linkage: Derive, until: Mapping[Place, int], within_s: float = DONE_WITHIN_S) -> None:
+    """Waits until every partition is committed as far as its inputs go."""
+    group = Consumer(
+        cluster.client(group_id=cluster.topic(f"tsunagu.{linkage.name}"), enable_auto_commit=False, isolation_level="read_committed")
+    )
+    topic, name = cluster.topic(lead(linkage)), lead(linkage)
+    partitions = [partition for feed_name, partition in until if feed_name == name]
+    waited, behind = time.monotonic() + within_s, partitions
+    try:
+        while behind:
+            behind = []
+            for each in group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=60):
+                read = json.loads(each.metadata).get("read", {}) if each.metadata else {}
+                others = [(n, p) for (n, p) in until if n != name]
+                there = all(n in read and p < len(read[n]) and (read[n][p] or 0) >= until[n, p] for n, p in others)
+                if each.offset < until[name, each.partition] or not there:
+                    behind.append((each.partition, each.offset, each.metadata))
+            assert time.monotonic() < waited, f"not done: {behind}, wanted {dict(until)}"
+            time.sleep(0.1)
+    finally:
+        group.close()
+
+
+def gathered(cluster: KafkaSettings, linkage: Derive, partitions: int) -> Outcome:
+    """All that stands committed in the topics of the output."""
+    admin = AdminClient(cluster.client())
+    reader, out, says = Reader(cluster, admin), Outcome(), feed(linkage.says)
+    try:
+        for partition in range(partitions):
+            out.streams[partition] = told.read(reader, says, partition, 0).facts.to_dicts()
+        for side in ("late", "dead"):
+            keys: set[bytes | None] = set()
+            for name in linkage.feeds:
+                keys |= _keys(cluster, cluster.topic(name, side))
+            setattr(out, side, len(keys))
+    finally:
+        reader.close()
+    return out
+
+
+def _keys(cluster: KafkaSettings, topic: str) -> set[bytes | None]:
+    consumer = Consumer(
+        cluster.client(
+            group_id="keys", enable_partition_eof=True, enable_auto_commit=False, isolation_level="read_committed", fetch_wait_max_ms=20
+        )
+    )
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    keys: set[bytes | None] = set()
+    try:
+        while True:
+            for message in consumer.consume(1000, 0.5):
+                if message.error() is not None:
+                    return keys
+                keys.add(message.key())
+    finally:
+        consumer.close()
+
+
+@contextmanager
+def running(cluster: KafkaSettings, linkage: Derive, workers: int, fault: object) -> Iterator[list[Member]]:
+    """So many workers at once, in this process."""
+    stop = threading.Event()
+    settings = SeatSettings(most=200, commit_every_s=0.2, again_after_s=0.01, again_at_most_s=0.2)
+    members = [Member(linkage, cluster, Metrics(), fault, settings=settings) for _ in range(workers)]  # type: ignore[arg-type]
+    threads = [threading.Thread(target=each.run, args=[stop]) for each in members]
+    for each in threads:
+        each.start()
+    try:
+        yield members
+    finally:
+        stop.set()
+        for each in threads:
+            each.join(60)
+            assert not each.is_alive()
+
+
+def worker(cluster: KafkaSettings, linkage: Derive, logs: Logs, seed: int, *, kill: float, workers: int, partitions: int) -> Outcome:
+    """Published bit by bit to so many workers over so many partitions, each step failing now and then."""
+    g, crashes, lock = random.Random(seed), [0], threading.Lock()
+
+    def fault(_: str) -> None:
+        with lock:
+            fails = g.random() < kill
+            crashes[0] += fails
+        if fails:
+            raise Crash
+
+    made(cluster, linkage, partitions)
+    with running(cluster, linkage, workers, fault):
+        publish(cluster, logs, chunks=40, pause_s=0.1)
+        kill = kill / 4  # what is left must come to its end
+        settled(cluster, linkage, ends(cluster, logs, partitions))
+    out = gathered(cluster, linkage, partitions)
+    out.kills = crashes[0]
+    return out
