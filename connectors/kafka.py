@@ -7,14 +7,17 @@ message is when the record arrived.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-__all__ = ["CLIENT", "KafkaSettings", "partition_of"]
+__all__ = ["CLIENT", "ClusterError", "KafkaSettings", "partition_of", "read_client"]
 
 CLIENT: Mapping[str, Any] = {
+    "logger": logging.getLogger("librdkafka"),
     # A worker that answers in milliseconds cannot wait for the usual 100 ms after a coordinator says "not yet".
     "retry.backoff.ms": 2,
     "retry.backoff.max.ms": 5,
@@ -23,6 +26,10 @@ CLIENT: Mapping[str, Any] = {
     "log.connection.close": False,
 }
 """Settings of librdkafka that every client of ours has."""
+
+
+class ClusterError(ValueError):
+    """A cluster cannot be used as it was told: its settings, its answer, or what lies in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,27 @@ class KafkaSettings:
     def client(self, **more: Any) -> dict[str, Any]:
         """Settings for a client of librdkafka; in the names of ``more`` an underscore stands for a dot."""
         return {**CLIENT, "bootstrap.servers": self.brokers, **self.more} | {name.replace("_", "."): value for name, value in more.items()}
+
+
+def read_client(path: Path) -> dict[str, str]:
+    """Settings of librdkafka, for example of TLS, from lines ``name=value``; ``#`` begins a remark.
+
+    Raises:
+        ClusterError: the file cannot be read, or a line is no setting. What it holds is never told: it may be secret.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ClusterError(f"client must be a file that can be read (got {str(path)!r}): one setting name=value on each line") from fault
+    settings = {}
+    for number, line in enumerate(lines, 1):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not line.strip() or name.startswith("#"):
+            continue
+        if not name or not equals:
+            raise ClusterError(f"lines of client {path.name} must be name=value (got another at line {number}): see docs/live.md")
+        settings[name] = value
+    return settings
 
 
 @lru_cache(maxsize=65536)

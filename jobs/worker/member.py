@@ -81,6 +81,7 @@ class Member:
                 stop.wait(POLLED_EVERY_S)
         finally:
             self._end(list(self.seats))
+            self._group.unsubscribe()
             self._group.close()
             self._metrics.polled.pop(self._linkage.name, None)
 
@@ -97,8 +98,10 @@ class Member:
 
     def _taken(self, group: Consumer, taken: Sequence[TopicPartition]) -> None:
         log.info("%s gives up %s", self._linkage.name, [each.partition for each in taken])
-        self._membership = group.consumer_group_metadata()  # the group has agreed on these already: what seats still commit is new to it
-        self._end([each.partition for each in taken])
+        ending = [each.partition for each in taken if each.partition in self.seats]
+        if ending:  # the group has agreed on these already: what the seats still commit is new to it
+            self._membership = group.consumer_group_metadata()
+        self._end(ending)
         self._let_go(group, taken)
 
     def _lost(self, group: Consumer, lost: Sequence[TopicPartition]) -> None:

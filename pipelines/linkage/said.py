@@ -76,15 +76,14 @@ class Said:
         stand; by this a successor tells the two apart.
 
         Returns:
-            Rows to say, each a value with ``revision`` and ``instead_of``: the id that a moved onset replaced,
-            or that replaces this one.
+            Rows to say, withdrawals first, each in order of id, so that whoever comes to the same says it in the same order. Each is a
+            value with ``revision`` and ``instead_of``: the id that a moved onset replaced, or that replaces this one.
         """
         wanted = {row["id"]: row for row in should}
-        news = [row for row in wanted.values() if self._differs(row)]
+        news = [wanted[id_] for id_ in sorted(wanted) if self._differs(wanted[id_])]
         gone = [
             self._words.withdraw(self._facts[id_].row) | {"state": WITHDRAWN, "ended_at": None, "ended_ms": until_ms, "fell": False}
-            for subject in scope
-            for id_ in sorted(self._of.get(subject, ()))
+            for id_ in sorted(id_ for subject in scope for id_ in self._of.get(subject, ()))
             if id_ not in wanted and self._unsettled(id_, line_ms) and self._told(id_)
         ]
         return [self._say(row) | {"instead_of": other} for row, other in _paired(gone, news, self._facts.keys())]

@@ -82,7 +82,8 @@ class Telling:
             if each.subject < len(LEVELS):
                 if each.slot not in seen:
                     seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
-                out.append(common | _about_level(ground, past, weighed, each, seen[each.slot]))
+                told = _about_level(ground, past, weighed, each, seen[each.slot])
+                out.append(common | told | {"because": _because(_held(grounds, past, each), past, seen[each.slot], each)})
             else:
                 out.append(common | _about_gauge(self, ground, each))
         return out
@@ -139,13 +140,21 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, s
     return shown | {
         "time": instant(end_ms), "eta_p10": etas[0], "eta_p50": etas[1], "eta_p90": etas[2],
         "confirmed": "unconfirmed" if unconfirmed else "confirmed", "headline_ja": ja, "headline_en": en,
-        "because": _because(ground, past, seen, each, end_ms), "model": ground.learned.names[each.row],
+        "model": ground.learned.names[each.row],
     }  # fmt: skip
 
 
-def _because(ground: Network, past: Grid, seen: Evidence, each: Episode, end_ms: int) -> dict[str, Any]:
-    row = each.row
-    inputs = {row, *(int(other) for group in range(4) for other in ground.inputs.of(group, row))}
+def _held(grounds: Callable[[int], Network], past: Grid, each: Episode) -> list[Network]:
+    """What held in the slot that is told, then what held before, back to before the onset: that it began and goes on rests on these."""
+    now, begun = grounds(each.slot), past.slot_of(each.onset_ms) - 1
+    if grounds(begun) is now:
+        return [now]
+    return list({id(ground): ground for ground in map(grounds, range(each.slot, begun - 1, -1))}.values())
+
+
+def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode) -> dict[str, Any]:
+    row, ground, end_ms = each.row, held[0], each.slot * past.every_ms
+    inputs = {row, *(int(other) for network in held for group in range(4) for other in network.inputs.of(group, row))}
     variant = int(seen.variant[0, row])
     three = HORIZONS_H.index(3)
     beta = ground.learned.coefficients[row, variant, three]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import polars as pl
 
+from connectors.kafka import partition_of
+from jobs.start import Place, engine
 from jobs.why import derived_again
-from pipelines.linkage import Derive
+from pipelines.linkage import AsOf, Derive
 from schemas import feed
 from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
 from tests.contract.script import Script
 
-__all__ = ["Broken", "check"]
+__all__ = ["Broken", "check", "said_again"]
 
 
 class Broken(AssertionError):
@@ -115,3 +120,58 @@ def _schema(linkage: Derive) -> dict[str, Any]:
 def states(out: Outcome) -> Counter[str]:
     """How often each state was said: a script that says nothing tests nothing."""
     return Counter(row["state"] for row in out.facts)
+
+
+def said_again(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], partitions: int = 1) -> None:
+    """Rule 4 to the byte: stepped from one basis of what was said to the next, the engine says the same revisions."""
+    for partition, stream in out.streams.items():
+        owned = partial(_owned, partitions, partition)
+        running, again = engine(linkage, owns=owned), []
+        before: dict[Place, int] = {}
+        for basis in _bases(stream):
+            batch = {name: _part(log, name, before, basis) for name, log in logs.items()}
+            beyond = {name: _beyond(log, name, basis, partition, linkage) for name, log in logs.items()}
+            unread = {name: frame["arrived"].min() for name, frame in beyond.items() if frame.height}
+            again += running.step({name: frame for name, frame in batch.items() if frame.height}, unread).rows
+            before = basis
+        if again != stream:
+            raise Broken(f"4: partition {partition} says otherwise when it is played again: {_difference(again, stream)}")
+
+
+def _difference(again: Sequence[dict[str, Any]], stream: Sequence[dict[str, Any]]) -> str:
+    """The first statement that differs, and how: (played again, said live)."""
+    at, one, other = next((i, one or {}, other or {}) for i, (one, other) in enumerate(zip_longest(again, stream)) if one != other)
+    fields = {name: (one.get(name), other.get(name)) for name in {**one, **other} if one.get(name) != other.get(name)}
+    return f"statement {at} of {len(again)} and {len(stream)}, {other.get('id')}: {fields}"
+
+
+def _owned(partitions: int, partition: int, value: str) -> bool:
+    return partition_of(value, partitions) == partition
+
+
+def _bases(stream: Sequence[dict[str, Any]]) -> Iterator[dict[Place, int]]:
+    """The bases of what was said, in order, each once: place → offset of the newest record read."""
+    last: dict[Place, int] = {}
+    for row in stream:
+        basis = {(each["feed"], each["partition"]): each["offset"] for each in row["basis"]}
+        if basis != last:
+            yield basis
+        last = basis
+
+
+def _part(log: pl.DataFrame, name: str, before: Mapping[Place, int], until: Mapping[Place, int]) -> pl.DataFrame:
+    """What lies behind one basis, up to another."""
+    places = {p for feed_name, p in until if feed_name == name}
+    parts = [
+        log.filter(pl.col("partition") == p, pl.col("offset").is_between(before.get((name, p), -1) + 1, until[name, p]))
+        for p in sorted(places)
+    ]
+    return pl.concat([log[:0], *parts])
+
+
+def _beyond(log: pl.DataFrame, name: str, basis: Mapping[Place, int], partition: int, linkage: Derive) -> pl.DataFrame:
+    """What of a feed concerns a partition and lies behind a basis."""
+    how = linkage.input(name)
+    mine = log if how is None or (isinstance(how, AsOf) and how.read == "all") else log.filter(pl.col("partition") == partition)
+    read = {p: offset for (feed_name, p), offset in basis.items() if feed_name == name}
+    return mine.filter(pl.col("offset") > pl.col("partition").replace_strict(read, default=-1, return_dtype=pl.Int64)) if read else mine

@@ -31,6 +31,8 @@ class Outcome:
     held: int = 0
     """Most readings held at any time."""
     kills: int = 0
+    torn: int = 0
+    """How often only half of what was to be said was said before a kill."""
 
     @property
     def facts(self) -> list[dict[str, Any]]:
@@ -122,6 +124,7 @@ def _step(linkage: Derive, out: Outcome, running: Engine, logs: Logs, read: dict
     if where == "half said" and spoken.rows:
         half = replace(spoken, rows=spoken.rows[: len(spoken.rows) // 2])
         _take(out, running, half)
+        out.torn += 1
         raise Killed
     _take(out, running, spoken)
     if where == "said":

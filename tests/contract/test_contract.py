@@ -51,6 +51,8 @@ def keeps(name: str, runtime: str, seed: int) -> list[Outcome]:
         out = RUNTIMES[runtime](linkage, logs, seed, kill=kill)
         try:
             checks.check(linkage, made, out, logs, whole, g)
+            if not out.torn:
+                checks.said_again(linkage, out, logs)
         except checks.Broken as broken:
             which = "as arrived" if logs is made.logs else "in another order"
             raise checks.Broken(f"seed {seed}, {name} on {runtime}, {which}: {broken}") from broken

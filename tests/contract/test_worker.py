@@ -37,5 +37,6 @@ def test_what_stands_is_the_function_over_everything(name: str, workers: int, pa
     assert made.states <= checks.states(out).keys(), "scripts say too little"
     try:
         checks.check(linkage, made, out, logs, at_once(linkage, logs), random.Random(SEED))
+        checks.said_again(linkage, out, logs, partitions)
     except checks.Broken as broken:
         raise checks.Broken(f"seed {SEED}, {name}, {workers} workers, {partitions} partitions, {order}: {broken}") from broken

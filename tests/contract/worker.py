@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -24,9 +24,12 @@ from schemas import feed
 from tests.contract.runs import Logs, Outcome
 from tests.contract.script import Script
 
-__all__ = ["Crash", "gathered", "made", "merged", "placed", "publish", "settled", "worker"]
+__all__ = ["Crash", "gathered", "made", "merged", "messages", "placed", "produce", "publish", "settled", "worker"]
 
 DONE_WITHIN_S = 60
+
+Message = tuple[str, int, str | None, bytes, int]
+"""Feed, partition, key, value, and when it arrived (ms since 1970)."""
 
 
 class Crash(Exception):
@@ -81,9 +84,8 @@ def made(cluster: KafkaSettings, linkage: Derive, partitions: int) -> None:
         done.result(30)
 
 
-def publish(cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks: int = 1, stop: threading.Event | None = None) -> None:
-    """Publishes logs in order of arrival, in so many chunks with pauses between them."""
-    producer = Producer(cluster.client(enable_idempotence=True, linger_ms=2))
+def messages(logs: Logs) -> list[Message]:
+    """All records as they are published: in order of arrival, a tick after all that arrived before it."""
     out = []
     for name, log in logs.items():
         key = feed(name).key
@@ -94,13 +96,25 @@ def publish(cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks:
             for i, (arrived, partition, each_key, value) in enumerate(rows)
         ]
     out.sort(key=lambda each: each[:3])
+    return [(name, partition, key, value, arrived) for arrived, _, _, name, partition, key, value in out]
+
+
+def produce(producer: Producer, cluster: KafkaSettings, some: Sequence[Message]) -> None:
+    """Publishes these messages; whoever reads a tick can read all that arrived before it."""
+    for name, partition, key, value, arrived in some:
+        if name == "clock.v1":
+            producer.flush(60)
+        producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def publish(cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks: int = 1, stop: threading.Event | None = None) -> None:
+    """Publishes logs in order of arrival, in so many chunks with pauses between them."""
+    producer = Producer(cluster.client(enable_idempotence=True, linger_ms=2))
+    out = messages(logs)
     for at in range(chunks):
-        for arrived, tick, _, name, partition, key, value in out[len(out) * at // chunks : len(out) * (at + 1) // chunks]:
-            if tick:
-                producer.flush(60)
-            producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived)
-            producer.poll(0)
-        assert producer.flush(60) == 0
+        produce(producer, cluster, out[len(out) * at // chunks : len(out) * (at + 1) // chunks])
         if stop is not None and stop.is_set():
             return
         time.sleep(pause_s)
