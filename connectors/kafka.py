@@ -39,11 +39,13 @@ class KafkaSettings:
     Attributes:
         brokers: ``host:port`` of one or more brokers, separated by commas.
         drill: name of a drill; its topics cannot reach live subscribers. None: live.
+        registry: address of a schema registry that gives the ids of schemas; None: ids come from the repo.
         more: further settings of librdkafka, for example of TLS.
     """
 
     brokers: str
     drill: str | None = None
+    registry: str | None = field(default=None, repr=False)
     more: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def topic(self, feed_name: str, side: str | None = None) -> str:

@@ -22,9 +22,10 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
+from connectors.epochs import MARK, Epochs
 from connectors.kafka import KafkaSettings, partition_of
 from connectors.wire import REPO, Ids, decode
-from schemas import Feed, feed
+from schemas import Feed, feed, feed_names
 
 __all__ = ["Heard", "Place", "Reader", "ReaderError"]
 
@@ -81,7 +82,9 @@ class Reader:
         )
         self._names: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        self._facts = {name for name in feed_names() if feed(name).of_facts}
         self._newest_ms: dict[Place, int] = {}
+        self._epochs: dict[Place, Epochs] = {}
         self.positions: dict[Place, int] = {}
 
     def close(self) -> None:
@@ -135,7 +138,7 @@ class Reader:
         """Reads these places from these offsets on, and no others."""
         for name, _ in positions:
             self.partitions(name)
-        self.positions, self._newest_ms = dict(positions), {}
+        self.positions, self._newest_ms, self._epochs = dict(positions), {}, {}
         self._consumer.assign([TopicPartition(self._settings.topic(name), p, offset) for (name, p), offset in positions.items()])
 
     def read(self, most: int, wait_s: float) -> list[Message]:
@@ -189,6 +192,17 @@ class Reader:
                     f"topics must answer within {ANSWERS_WITHIN_S:.0f} s (got nothing of {', '.join(slow)}): see the broker's log"
                 )
 
+    def first(self, begin: Mapping[Place, int], until: Mapping[Place, int]) -> dict[Place, datetime]:
+        """Of each place the arrival of its first message between two offsets; absent where there is none."""
+        found: dict[Place, datetime] = {}
+        for messages in self.between(begin, {place: until[place] for place in begin}):
+            for message in messages:
+                arrived = datetime.fromtimestamp(min(max(message.timestamp()[1], 0), _LAST_MS) / 1000, UTC)
+                found.setdefault(self.place(message), arrived)
+            if len(found) == len(begin):
+                break
+        return found
+
     def place(self, message: Message) -> Place:
         """Where a message lies."""
         return self._names[str(message.topic())], int(message.partition() or 0)
@@ -197,7 +211,9 @@ class Reader:
         """Messages as frames, and what cannot be read."""
         by_feed: dict[str, list[Message]] = {}
         for message in messages:
-            by_feed.setdefault(self._names[str(message.topic())], []).append(message)
+            place = self.place(message)
+            if place[0] not in self._facts or self._holds(place, message):
+                by_feed.setdefault(place[0], []).append(message)
         frames: dict[Place, pl.DataFrame] = {}
         dead = []
         for name, each in by_feed.items():
@@ -235,6 +251,10 @@ class Reader:
         )
         return rows if keep.all() else rows.filter(pl.Series(keep)), bad
 
+    def _holds(self, place: Place, message: Message) -> bool:
+        """Whether a message of a feed of facts is one, and not void."""
+        return self._epochs.setdefault(place, Epochs()).holds(message) and message.key() != MARK
+
     @staticmethod
     def _outside(arrived: NDArray[np.int64]) -> NDArray[np.bool_]:
         return (arrived < _FIRST_MS) | (arrived > _LAST_MS)
@@ -242,7 +262,7 @@ class Reader:
     def _misplaced(self, of: Feed, rows: pl.DataFrame, messages: Sequence[Message], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which readable records do not lie where their key belongs."""
         wrong = np.zeros(len(messages), bool)
-        if of.key is None or of.identity == (of.key,):
+        if of.key is None or of.name in self._facts:
             return wrong
         count, expected = self._counts[of.name], rows[of.key].to_list()
         for i, key in zip(at.tolist(), expected, strict=True):

@@ -16,16 +16,18 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import cache
 from typing import Any, TypeVar
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from connectors.wire import REPO
+from connectors.kafka import KafkaSettings
+from connectors.wire import REPO, Ids
 from schemas.feeds import feed
 from schemas.versions import FIRST_ID
 
-__all__ = ["RegistryError", "RegistryIds"]
+__all__ = ["RegistryError", "RegistryIds", "ids_of"]
 
 ANSWERS_WITHIN_S = 10
 UNKNOWN_FOR_S = 30.0
@@ -38,6 +40,16 @@ Told = TypeVar("Told")
 
 class RegistryError(RuntimeError):
     """A registry does not answer, or refuses a schema."""
+
+
+@cache
+def _of(url: str) -> RegistryIds:
+    return RegistryIds(url)
+
+
+def ids_of(settings: KafkaSettings) -> Ids:
+    """What schema ids mean on a cluster: what its registry says, or the repo where it has none."""
+    return _of(settings.registry) if settings.registry else REPO
 
 
 class RegistryIds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ class Source(Protocol):
 
 
 SOURCES: Mapping[str, Callable[[Path], Source]] = {"archive": archive.open, "fukui": fukui.open}
+CLUSTER = re.compile(r"(?P<brokers>[^/]+:\d+)(?:/(?P<drill>[a-z0-9][a-z0-9-]*))?")
 
 
 def open_source(name: str) -> Source:
@@ -44,12 +46,24 @@ def open_source(name: str) -> Source:
         SourceError: the kind is unknown, or there is nothing at the path.
     """
     kind, colon, path = name.partition(":")
+    if kind == "kafka":
+        return _cluster(path)
     if not colon or kind not in SOURCES:
-        known = ", ".join(SOURCES)
+        known = ", ".join([*SOURCES, "kafka"])
         raise SourceError(f"source must be KIND:PATH with KIND one of {known} (got {name!r}): for example fukui:data/fukui/flood-2024-05")
     if not Path(path).exists():
         raise SourceError(f"path of source {kind} must exist (got {path!r}): give a folder or an archive file")
     return SOURCES[kind](Path(path))
+
+
+def _cluster(path: str) -> Source:
+    from connectors import kafka_source  # a clone that only replays files does without the broker's clients
+    from connectors.kafka import KafkaSettings
+
+    found = CLUSTER.fullmatch(path)
+    if found is None:
+        raise SourceError(f"source kafka must be kafka:HOST:PORT or kafka:HOST:PORT/DRILL (got {path!r}): for example kafka:127.0.0.1:9092")
+    return kafka_source.open(KafkaSettings(brokers=found["brokers"], drill=found["drill"]))
 
 
 def merged(sources: Sequence[Source], since: datetime | None = None, until: datetime | None = None) -> Iterator[Arrivals]:

@@ -40,6 +40,7 @@ class Run:
 
 def run(settings: Run) -> int:
     """Works until interrupted; returns the exit code: 1, where a linkage ended by itself."""
+    from connectors.registry import ids_of
     from jobs.worker import Member, Metrics, SeatSettings, serve
     from jobs.worker.faults import from_environment
 
@@ -50,9 +51,10 @@ def run(settings: Run) -> int:
     port, close = serve(metrics, "127.0.0.1", settings.http) if settings.http is not None else (None, lambda: None)
     if port is not None:
         log.info("http://127.0.0.1:%d/health and /metrics", port)
-    seats, fault = SeatSettings(most=settings.most), from_environment()
+    seats, fault, ids = SeatSettings(most=settings.most), from_environment(), ids_of(settings.cluster)
     members = [
-        Member(LINKAGES[name], settings.cluster, metrics, fault, instance=settings.instance, settings=seats) for name in settings.linkages
+        Member(LINKAGES[name], settings.cluster, metrics, fault, instance=settings.instance, settings=seats, ids=ids)
+        for name in settings.linkages
     ]
 
     def work(member: Member) -> None:

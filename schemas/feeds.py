@@ -55,6 +55,11 @@ class Feed:
         """Polars schema of a frame of this feed: fields, then ``arrived``, ``partition``, ``offset``."""
         return self.columns | ENVELOPE
 
+    @property
+    def of_facts(self) -> bool:
+        """Whether its records are facts: their key, an id computed from what they are about, is all of their identity."""
+        return self.identity == (self.key,)
+
     def empty(self) -> pl.DataFrame:
         """A frame of this feed without rows."""
         return pl.DataFrame(schema=self.frame_schema)

@@ -74,7 +74,7 @@ def _cleanup(lies: Feed, side: str | None) -> str:
     """Compaction keeps the newest record of each key, which is all that counts where the key alone is the identity."""
     if side == "dead":
         return "compact,delete"  # a letter is taken out by a tombstone
-    return "compact" if lies.retention is None and lies.identity == (lies.key,) else "delete"
+    return "compact" if lies.retention is None and lies.of_facts else "delete"
 
 
 def safe(replication: int) -> dict[str, str]:

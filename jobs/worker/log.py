@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import polars as pl
 
@@ -21,9 +21,8 @@ def places_of(linkage: Derive, reader: Reader, partition: int) -> Places:
     """All that is read for a partition: of inputs read by all every partition, of the others this one."""
     out: list[Place] = []
     for name in linkage.feeds:
-        how, count = linkage.input(name), reader.partitions(name)
-        shared = name == CLOCK or (isinstance(how, AsOf) and how.read == "all")
-        out += [(name, each) for each in range(count)] if shared else [(name, partition)]
+        count = reader.partitions(name)
+        out += [(name, each) for each in range(count)] if linkage.whole(name) else [(name, partition)]
     return tuple(out)
 
 
@@ -48,7 +47,7 @@ class Log:
         ends = self.reader.committed_ends(self.places)
         behind = {place: after[place] for place in self.places if after[place] < ends.get(place, 0)}
         out: dict[str, datetime] = {}
-        for (name, _), arrived in self._first(behind, ends).items():
+        for (name, _), arrived in self.reader.first(behind, ends).items():
             out[name] = min(arrived, out.get(name, arrived))
         return out
 
@@ -56,7 +55,7 @@ class Log:
         """Arrival of the oldest event that is still there, where older ones were deleted; None: none were."""
         events = [place for place in self.places if place[0] != CLOCK and not isinstance(self.linkage.input(place[0]), AsOf)]
         cut = {place: self.starts[place] for place in events if self.starts[place] > 0}
-        return max(self._first(cut, self.reader.committed_ends(cut)).values(), default=None)
+        return max(self.reader.first(cut, self.reader.committed_ends(cut)).values(), default=None)
 
     def arrivals(self, feed_name: str, since: datetime | None, until: Positions) -> Iterator[pl.DataFrame]:
         """What arrived since an instant (None: all), as far as a position; of ticks also the last one before."""
@@ -87,17 +86,3 @@ class Log:
                 return newest
             width *= 2
         return None
-
-    def _first(self, positions: Positions, ends: Positions) -> dict[Place, datetime]:
-        """Of each place the arrival of the first message from a position on; absent where only markers are left."""
-        found: dict[Place, datetime] = {}
-        if not positions:
-            return found
-        left = dict(positions)
-        for messages in self.reader.between(left, {place: ends[place] for place in left}):
-            for message in messages:
-                arrived = datetime.fromtimestamp(max(message.timestamp()[1], 0) / 1000, UTC)
-                found.setdefault(self.reader.place(message), arrived)
-            if all(place in found for place in left):
-                break
-        return found

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import KafkaSettings, partition_of
-from connectors.kafka_reader import Place, Reader
+from connectors.kafka_reader import Place, Reader, ReaderError
 from connectors.kafka_writer import Said, Writer
 from connectors.wire import REPO, Ids, encode
 from jobs.start import begin, furthest
@@ -200,6 +200,7 @@ class Seat:
         self, reader: Reader, committed: Committed, before: told.Told
     ) -> tuple[Engine, dict[Place, int], list[tuple[Place, int, int]]]:
         """The engine, how far it has read, and what was deleted before it was read: place, first and next offset."""
+        self._check(reader)
         places = places_of(self._linkage, reader, self.partition)
         starts = reader.starts(places)
         known = furthest(committed.positions, before.facts) if committed.positions else furthest({}, before.facts)
@@ -210,6 +211,15 @@ class Seat:
             pl.concat([before.facts, before.over]), self._owns(reader),
         )  # fmt: skip
         return running, {place: read[place] for place in places}, lost
+
+    def _check(self, reader: Reader) -> None:
+        """Inputs that are owned, and what is said, lie in equally many partitions; otherwise nobody would speak for some keys."""
+        count = reader.partitions(self._lead_feed)
+        for name in (*self._linkage.feeds, self._linkage.says):
+            whole = name != self._linkage.says and self._linkage.whole(name)
+            if not whole and reader.partitions(name) != count:
+                rule = f"partitions of {name} must be as many as of {self._lead_feed} (got {reader.partitions(name)} and {count})"
+                raise ReaderError(f"{rule}: a fact lies where its key's input lies; see tsunagu topics plan")
 
     def _owns(self, reader: Reader) -> Callable[[str], bool]:
         count = reader.partitions(self._lead_feed)

@@ -1,9 +1,4 @@
-"""What a linkage has said into one partition of its feed, told apart by epochs.
-
-Every owner of a partition writes a *mark* first, with an epoch one higher than all before: a message under the key
-``mark``, without a value. Every fact carries the epoch of who said it. What a lower epoch wrote behind a higher one's mark is
-*void*: it came from an owner that had lost the partition. Readers pass over it, and the owner says over it.
-"""
+"""What a linkage has said into one partition of its feed, and what its owner must say over (``connectors/epochs.py``)."""
 
 from __future__ import annotations
 
@@ -14,14 +9,12 @@ from typing import Any
 import polars as pl
 from confluent_kafka import Message
 
+from connectors.epochs import EPOCH, MARK, Epochs, epoch_of
 from connectors.kafka_reader import ANSWERS_WITHIN_S, Place, Reader, ReaderError
 from connectors.wire import REPO, Ids, decode
 from schemas import Feed
 
 __all__ = ["EPOCH", "MARK", "Told", "epoch_of", "read", "tell_apart"]
-
-MARK = b"mark"
-EPOCH = "epoch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +25,6 @@ class Told:
     over: pl.DataFrame
     epoch: int
     until: int
-
-
-def epoch_of(message: Message) -> int:
-    """The epoch of who wrote a message; −1: somebody who knows none."""
-    headers: Any = message.headers() or ()
-    for name, value in headers:
-        if name == EPOCH and value is not None and value.isdigit():
-            return int(value)
-    return -1
 
 
 def read(reader: Reader, says: Feed, partition: int, at_least: int, ids: Ids = REPO) -> Told:
@@ -65,17 +49,14 @@ def read(reader: Reader, says: Feed, partition: int, at_least: int, ids: Ids = R
 
 def tell_apart(says: Feed, messages: Iterable[Message], ids: Ids = REPO) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """What holds, what must be said over, and the highest epoch, from messages of one partition in order."""
-    epoch, right, void = -1, [], []
+    epochs, right, void = Epochs(), [], []
     for message in messages:
-        told = epoch_of(message)
-        if told >= epoch:
-            epoch = told
-            if message.key() != MARK:
-                right.append(message)
-        else:
+        if not epochs.holds(message):
             void.append(message)
+        elif message.key() != MARK:
+            right.append(message)
     facts = decode(says.name, [each.value() for each in right], ids).rows
-    return facts, _over(says, facts, right, void, ids), max(epoch, 0)
+    return facts, _over(says, facts, right, void, ids), max(epochs.newest, 0)
 
 
 def _over(says: Feed, facts: pl.DataFrame, right: list[Message], void: list[Message], ids: Ids) -> pl.DataFrame:

@@ -117,6 +117,11 @@ class Derive:
         """How it reads a feed; None: it does not, or it is the clock."""
         return next((each for each in self.given.values() if each.feed == feed), None)
 
+    def whole(self, feed: str) -> bool:
+        """Whether every worker reads all of a feed: the clock, and what is read by all; of others each reads what it owns."""
+        how = self.input(feed)
+        return how is None or (isinstance(how, AsOf) and how.read == "all")
+
     @property
     def reach(self) -> timedelta:
         """How far back of the line it looks."""

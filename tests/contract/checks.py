@@ -14,7 +14,7 @@ import polars as pl
 from connectors.kafka import partition_of
 from jobs.start import Place, engine
 from jobs.why import derived_again
-from pipelines.linkage import AsOf, Derive
+from pipelines.linkage import Derive
 from schemas import feed
 from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
 from tests.contract.script import Script
@@ -171,7 +171,6 @@ def _part(log: pl.DataFrame, name: str, before: Mapping[Place, int], until: Mapp
 
 def _beyond(log: pl.DataFrame, name: str, basis: Mapping[Place, int], partition: int, linkage: Derive) -> pl.DataFrame:
     """What of a feed concerns a partition and lies behind a basis."""
-    how = linkage.input(name)
-    mine = log if how is None or (isinstance(how, AsOf) and how.read == "all") else log.filter(pl.col("partition") == partition)
+    mine = log if linkage.whole(name) else log.filter(pl.col("partition") == partition)
     read = {p: offset for (feed_name, p), offset in basis.items() if feed_name == name}
     return mine.filter(pl.col("offset") > pl.col("partition").replace_strict(read, default=-1, return_dtype=pl.Int64)) if read else mine

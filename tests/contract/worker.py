@@ -103,10 +103,10 @@ def produce(producer: Producer, cluster: KafkaSettings, some: Sequence[Message])
     """Publishes these messages; whoever reads a tick can read all that arrived before it."""
     for name, partition, key, value, arrived in some:
         if name == "clock.v1":
-            producer.flush(60)
+            assert producer.flush(180) == 0
         producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived)
         producer.poll(0)
-    assert producer.flush(60) == 0
+    assert producer.flush(180) == 0
 
 
 def publish(cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks: int = 1, stop: threading.Event | None = None) -> None:
