@@ -28,7 +28,7 @@ import polars as pl
 
 from schemas.feeds import feed
 
-__all__ = ["JsonLines", "JsonLinesError", "JsonLinesSettings", "open", "read"]
+__all__ = ["JsonLines", "JsonLinesError", "JsonLinesSettings", "open", "read", "record"]
 
 _JST = timezone(timedelta(hours=9))
 _SLICE = 10_000
@@ -57,6 +57,25 @@ def open(path: Path, feed_name: str) -> JsonLines:
     feed(feed_name)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     return JsonLines(settings=settings, beside=beside, file=beside.open("wb"))
+
+
+def record(data: bytes, feed_name: str, place: str) -> dict[str, Any]:
+    """The fields of one record, from a JSON object. Those with a default in the schema may be absent.
+
+    Args:
+        data: the object, in UTF-8.
+        feed_name: whose record it is.
+        place: names it in errors.
+
+    Raises:
+        FeedError: there is no such feed.
+        JsonLinesError: as for ``read``.
+    """
+    wanted = feed(feed_name).columns
+    defaults = {each["name"]: each["default"] for each in feed(feed_name).schema["fields"] if "default" in each}
+    decode = _row_of(wanted)
+    whole = _decoded(data, place, lambda value: decode(defaults | value if isinstance(value, dict) else value))
+    return dict(zip(wanted, whole, strict=True))
 
 
 def read(path: Path, feed_name: str) -> pl.DataFrame:
@@ -165,7 +184,7 @@ def _bytes_text(value: bytes) -> str | dict[str, str]:
 def _decoded(line: bytes, place: str, decode: _Code) -> tuple[Any, ...]:
     try:
         row = json.loads(line)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         shown = line.rstrip(b"\n")[:60]
         raise JsonLinesError(f"{place} must be one JSON object in UTF-8 (got {shown!r})") from fault
     try:

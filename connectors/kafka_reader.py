@@ -106,16 +106,24 @@ class Reader:
         return self._counts[feed_name]
 
     def ends(self, places: Iterable[Place], within_s: float = ANSWERS_WITHIN_S) -> dict[Place, int]:
-        """Of each place the offset after its newest record, committed or not; places that do not answer are absent."""
+        """Of each place the offset after its newest record, committed or not; places that do not answer in time are absent."""
         return self._offsets(places, _LATEST, IsolationLevel.READ_UNCOMMITTED, within_s)
 
     def committed_ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Of each place up to where no transaction is open; places that do not answer are absent."""
-        return self._offsets(places, _LATEST, IsolationLevel.READ_COMMITTED, ANSWERS_WITHIN_S)
+        """Of each place up to where no transaction is open.
+
+        Raises:
+            ReaderError: a place does not answer.
+        """
+        return self._offsets(places, _LATEST, IsolationLevel.READ_COMMITTED, None)
 
     def starts(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Of each place the offset of the oldest record that is still there; places that do not answer are absent."""
-        return self._offsets(places, _EARLIEST, IsolationLevel.READ_UNCOMMITTED, ANSWERS_WITHIN_S)
+        """Of each place the offset of the oldest record that is still there.
+
+        Raises:
+            ReaderError: a place does not answer.
+        """
+        return self._offsets(places, _EARLIEST, IsolationLevel.READ_UNCOMMITTED, None)
 
     def since(self, places: Sequence[Place], instant: datetime) -> dict[Place, int]:
         """Of each place the offset of the first record that arrived at or after an instant; its end where there is none."""
@@ -285,17 +293,22 @@ class Reader:
             self._newest_ms[of.name, each] = int(newest[-1])
         return wrong
 
-    def _offsets(self, places: Iterable[Place], spec: OffsetSpec, level: IsolationLevel, within_s: float) -> dict[Place, int]:
+    def _offsets(self, places: Iterable[Place], spec: OffsetSpec, level: IsolationLevel, within_s: float | None) -> dict[Place, int]:
+        """Offsets of places; ``within_s``: those that do not answer so soon are absent; None: all must answer."""
         asked = {place: TopicPartition(self._settings.topic(place[0]), place[1]) for place in places}
         if not asked:
             return {}
-        told = self._admin.list_offsets({each: spec for each in asked.values()}, isolation_level=level, request_timeout=within_s)
+        wait_s = within_s or ANSWERS_WITHIN_S
+        told = self._admin.list_offsets({each: spec for each in asked.values()}, isolation_level=level, request_timeout=wait_s)
         out = {}
-        for place, each in asked.items():
+        for (name, partition), each in asked.items():
             try:
-                out[place] = int(told[each].result(within_s).offset)
-            except KafkaException:
-                continue
+                out[name, partition] = int(told[each].result(wait_s).offset)
+            except KafkaException as fault:
+                if within_s is None:
+                    raise ReaderError(
+                        f"topic {each.topic}[{partition}] must tell its offsets (got {fault}): see the broker's log"
+                    ) from fault
         return out
 
 

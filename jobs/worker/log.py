@@ -45,7 +45,7 @@ class Log:
     def unread(self, after: Positions) -> dict[str, datetime]:
         """Of each feed the arrival of the next record; feeds that were read to their end are absent."""
         ends = self.reader.committed_ends(self.places)
-        behind = {place: after[place] for place in self.places if after[place] < ends.get(place, 0)}
+        behind = {place: after[place] for place in self.places if after[place] < ends[place]}
         out: dict[str, datetime] = {}
         for (name, _), arrived in self.reader.first(behind, ends).items():
             out[name] = min(arrived, out.get(name, arrived))
