@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,7 @@ Place = tuple[str, int]
 ANSWERS_WITHIN_S = 30.0
 _FIRST_MS = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _LAST_MS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000)
+_DAY_MS = 86_400_000
 _LATEST, _EARLIEST = OffsetSpec.latest(), OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _PASSING = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 """Errors after which the client goes on by itself."""
@@ -240,7 +242,7 @@ class Reader:
         offset = np.array([message.offset() for message in messages], np.int64)
         at = decoded.at
         strange: list[tuple[NDArray[np.bool_], str, Any]] = [
-            (self._outside(arrived), "arrived must lie between 1990 and 2200 (got {} ms): set the timestamp of the message", arrived),
+            (self._outside(arrived), "arrived must lie after 1990 and not ahead of now (got {} ms): stamp the message", arrived),
             (self._misplaced(of, decoded.rows, messages, at), f"{of.key} must be the message's key and lie in its partition by murmur2 "
              "(got key {}): publish with tsunagu ingest or Kafka's default partitioner", [message.key() for message in messages]),
             (self._backwards(of, arrived, partition), "arrived must not lie further back than patience of what lies before it (got {} ms): "
@@ -263,9 +265,10 @@ class Reader:
         """Whether a message of a feed of facts is one, and not void."""
         return self._epochs.setdefault(place, Epochs()).holds(message) and message.key() != MARK
 
-    @staticmethod
-    def _outside(arrived: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return (arrived < _FIRST_MS) | (arrived > _LAST_MS)
+    def _outside(self, arrived: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which cannot be times of arrival. The topics refuse what lies minutes ahead of now; this is for topics that others made."""
+        last_ms = _LAST_MS if self._settings.drill else int(time.time() * 1000) + _DAY_MS
+        return (arrived < _FIRST_MS) | (arrived > last_ms)
 
     def _misplaced(self, of: Feed, rows: pl.DataFrame, messages: Sequence[Message], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which readable records do not lie where their key belongs."""
@@ -296,20 +299,34 @@ class Reader:
     def _offsets(self, places: Iterable[Place], spec: OffsetSpec, level: IsolationLevel, within_s: float | None) -> dict[Place, int]:
         """Offsets of places; ``within_s``: those that do not answer so soon are absent; None: all must answer."""
         asked = {place: TopicPartition(self._settings.topic(place[0]), place[1]) for place in places}
+        found, faults = self._told(asked, spec, level, within_s or ANSWERS_WITHIN_S)
+        if faults:  # a broker came back: the client keeps to what it knew of it until it is made to ask for all topics
+            with suppress(KafkaException):
+                self._admin.list_topics(timeout=within_s or ANSWERS_WITHIN_S)
+            again, faults = self._told({place: asked[place] for place in faults}, spec, level, within_s or ANSWERS_WITHIN_S)
+            found |= again
+        for place, fault in faults.items():
+            if within_s is None:
+                raise ReaderError(
+                    f"topic {asked[place].topic}[{place[1]}] must tell its offsets (got {fault}): see the broker's log"
+                ) from fault
+        return found
+
+    def _told(
+        self, asked: Mapping[Place, TopicPartition], spec: OffsetSpec, level: IsolationLevel, within_s: float
+    ) -> tuple[dict[Place, int], dict[Place, Exception]]:
+        """Asks once: what was answered, and what went wrong instead."""
         if not asked:
-            return {}
-        wait_s = within_s or ANSWERS_WITHIN_S
-        told = self._admin.list_offsets({each: spec for each in asked.values()}, isolation_level=level, request_timeout=wait_s)
-        out = {}
-        for (name, partition), each in asked.items():
+            return {}, {}
+        told = self._admin.list_offsets({each: spec for each in asked.values()}, isolation_level=level, request_timeout=within_s)
+        found: dict[Place, int] = {}
+        faults: dict[Place, Exception] = {}
+        for place, each in asked.items():
             try:
-                out[name, partition] = int(told[each].result(wait_s).offset)
-            except KafkaException as fault:
-                if within_s is None:
-                    raise ReaderError(
-                        f"topic {each.topic}[{partition}] must tell its offsets (got {fault}): see the broker's log"
-                    ) from fault
-        return out
+                found[place] = int(told[each].result(within_s).offset)
+            except (KafkaException, TimeoutError) as fault:
+                faults[place] = fault
+        return found, faults
 
 
 def _dead(of: Feed, messages: Sequence[Message], bad: Mapping[int, str]) -> pl.DataFrame:

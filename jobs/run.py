@@ -46,6 +46,7 @@ def run(settings: Run) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     logging.Formatter.converter = time.gmtime
+    logging.getLogger("librdkafka").setLevel(logging.ERROR)  # it warns of what it tries again by itself
     log.info("%s", settings)
     metrics, stop, fell = Metrics(), threading.Event(), threading.Event()
     port, close = serve(metrics, "127.0.0.1", settings.http) if settings.http is not None else (None, lambda: None)

@@ -8,13 +8,16 @@ from datetime import timedelta
 
 from connectors.kafka import KafkaSettings
 from jobs.linkages import LINKAGES
-from pipelines.linkage import Derive, Past
+from pipelines.linkage import AHEAD, Derive, Past
 from schemas import Feed, feed, feed_names
 
 __all__ = ["SIDES", "Topic", "safe", "wanted"]
 
 SIDES = {"late": "late.v1", "dead": "dead.v1"}
 """Side topics, and the feed whose records lie in them."""
+
+
+_NEVER_MS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ def _topic(cluster: KafkaSettings, of: Feed, side: str | None, partitions: int, 
         "retention.ms": "-1" if retention is None else str(retention // timedelta(milliseconds=1)),
         "retention.bytes": "-1",  # the cluster's own default may be finite; how long a feed is kept is told in time
         "message.timestamp.type": "CreateTime",
+        # What says that it arrived later than now would make all that follows look long past. An exercise may play next year.
+        "message.timestamp.after.max.ms": str(_NEVER_MS if cluster.drill else AHEAD // timedelta(milliseconds=1)),
     }
     return Topic(name=cluster.topic(of.name, side), partitions=partitions, replication=replication, config=config | safe(replication))
 

@@ -81,10 +81,11 @@ class Inputs:
         for place, each in self._places.items():
             given = self._position(place)
             each.values = {offset: value for offset, value in each.values.items() if offset >= given} if each.frames else {}
+        waiting = any(each.frames for each in self._places.values())
         messages = self._reader.read(self._most, 0.0 if self._ready() else wait_s)
         tail = [each for each in messages if self._reader.place(each) == self._tail]
         self._keep([each for each in messages if self._reader.place(each) != self._tail])
-        if any(each.frames for each in self._places.values()) and time.monotonic() - self._asked > ASK_AGAIN_S:
+        if waiting and time.monotonic() - self._asked > ASK_AGAIN_S:
             self._ask()
         batch = self._given(self._until())
         self._balance()

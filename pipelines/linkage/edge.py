@@ -43,9 +43,9 @@ def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Ju
         feed: the feed of the batch.
         batch: records in the feed's ``frame_schema``.
         tells: what the time of a record is. *observed*: when something was; it may be late, or lie ahead of its
-            arrival. *now*: a tick; it cannot be late. *from_then*: a reference record, which holds from then on;
-            neither.
-        ahead_ms: how far a record's time may lie after its arrival, milliseconds.
+            arrival. *now*: a tick; it cannot be late, and a time of long ago is none. *from_then*: a reference record, which
+            holds from then on; neither.
+        ahead_ms: how far a record's time may lie after its arrival, that of a tick also before it, milliseconds.
 
     Raises:
         BatchError: the batch lacks a column of the feed.
@@ -57,18 +57,19 @@ def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Ju
         return Judged(good=batch, late=None, dead=None)
     delay_ms = instants(batch["arrived"]) - instants(batch[feed.time])
     numbers = _numbers(feed, batch)
-    if tells == "now":
-        delay_ms = np.minimum(delay_ms, 0)
-    if delay_ms.max() <= milliseconds(feed.patience) and delay_ms.min() >= -ahead_ms and numbers.all():
+    most_ms = ahead_ms if tells == "now" else milliseconds(feed.patience)
+    if delay_ms.max() <= most_ms and delay_ms.min() >= -ahead_ms and numbers.all():
         return Judged(good=batch, late=None, dead=None)
-    ahead, late = delay_ms < -ahead_ms, delay_ms > milliseconds(feed.patience)
+    stray, late = delay_ms < -ahead_ms, delay_ms > most_ms
+    if tells == "now":
+        stray, late = stray | late, np.zeros_like(late)
     dead = [
-        _dead(feed, batch.filter(pl.Series(ahead)), _ahead(feed, ahead_ms)) if ahead.any() else None,
-        _dead(feed, batch.filter(pl.Series(~numbers & ~ahead)), _not_a_number(feed)) if (~numbers & ~ahead).any() else None,
+        _dead(feed, batch.filter(pl.Series(stray)), _stray(feed, ahead_ms)) if stray.any() else None,
+        _dead(feed, batch.filter(pl.Series(~numbers & ~stray)), _not_a_number(feed)) if (~numbers & ~stray).any() else None,
     ]
     late &= numbers
     return Judged(
-        good=batch.filter(pl.Series(numbers & ~late & ~ahead)),
+        good=batch.filter(pl.Series(numbers & ~late & ~stray)),
         late=_late(feed, batch.filter(pl.Series(late))) if late.any() else None,
         dead=pl.concat([each for each in dead if each is not None]) if any(each is not None for each in dead) else None,
     )
@@ -130,9 +131,10 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
-def _ahead(feed: Feed, ahead_ms: int) -> Callable[[Row], str]:
+def _stray(feed: Feed, ahead_ms: int) -> Callable[[Row], str]:
     def reason(row: Row) -> str:
-        rule = f"{feed.time} must not lie more than {ahead_ms // 1000} s after arrival"
+        side = "after" if row[feed.time] > row["arrived"] else "before"
+        rule = f"{feed.time} must not lie more than {ahead_ms // 1000} s {side} arrival"
         return f"{rule} (got {_plain(row[feed.time])}, arrived {_plain(row['arrived'])}): check the clock of the sender"
 
     return reason

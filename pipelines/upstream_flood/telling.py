@@ -73,6 +73,7 @@ class Telling:
     def tell(self, grounds: Callable[[int], Network], past: Grid, weighed: Sliding, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
         """Each episode as the fields of ``river.flood-notice.v1``, less the envelope."""
         seen: dict[int, Evidence] = {}
+        arrivals = _arrivals(grounds, weighed, [each for each in episodes if each.subject < len(LEVELS)])
         out = []
         for each in episodes:
             ground = grounds(each.slot)
@@ -82,11 +83,24 @@ class Telling:
             if each.subject < len(LEVELS):
                 if each.slot not in seen:
                     seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
-                told = _about_level(ground, past, weighed, each, seen[each.slot])
+                told = _about_level(ground, past, weighed, each, arrivals[each.id])
                 out.append(common | told | {"because": _because(_held(grounds, past, each), past, seen[each.slot], each)})
             else:
                 out.append(common | _about_gauge(self, ground, each))
         return out
+
+
+def _arrivals(grounds: Callable[[int], Network], weighed: Sliding, episodes: Sequence[Episode]) -> dict[str, list[int]]:
+    """Of each episode the slots at which its level is reached, all episodes of a slot at once."""
+    by_slot: dict[int, list[Episode]] = {}
+    for each in episodes:
+        by_slot.setdefault(each.slot, []).append(each)
+    out: dict[str, list[int]] = {}
+    for slot, some in by_slot.items():
+        row, level = np.array([each.row for each in some]), np.array([each.subject for each in some])
+        slots = _arrival_slots(grounds(slot), weighed, slot, row, level).tolist()
+        out |= {each.id: told for each, told in zip(some, slots, strict=True)}
+    return out
 
 
 def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, level: Array) -> Array:
@@ -117,15 +131,11 @@ def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, lev
     return slots
 
 
-def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, seen: Evidence) -> dict[str, Any]:
-    at = np.array([each.row])
+def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, arrivals: Sequence[int]) -> dict[str, Any]:
     p = float(weighed.window("p", each.slot, each.slot + 1)[0, each.row, each.subject])
     level_m = float(weighed.window("level_m", each.slot, each.slot + 1)[0, each.row])
     unconfirmed = bool(weighed.window("unconfirmed", each.slot, each.slot + 1)[0, each.row])
-    etas = [
-        None if slot < 0 else instant(int(slot) * past.every_ms)
-        for slot in _arrival_slots(ground, weighed, each.slot, at, np.array([each.subject]))[0]
-    ]
+    etas = [None if slot < 0 else instant(slot * past.every_ms) for slot in arrivals]
     ended, end_ms = each.ended_ms is not None, each.slot * past.every_ms
     state = "cleared" if ended else "updated"
     shown = {

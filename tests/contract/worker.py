@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import polars as pl
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka import KafkaSettings, partition_of
@@ -24,11 +25,11 @@ from schemas import feed
 from tests.contract.runs import Logs, Outcome
 from tests.contract.script import Script
 
-__all__ = ["Crash", "gathered", "made", "merged", "messages", "placed", "produce", "publish", "settled", "worker"]
+__all__ = ["Crash", "all_of", "gathered", "made", "merged", "messages", "placed", "produce", "publish", "settled", "worker"]
 
 DONE_WITHIN_S = 60
 
-Message = tuple[str, int, str | None, bytes, int]
+Message = tuple[str, int, str | None, bytes | None, int]
 """Feed, partition, key, value, and when it arrived (ms since 1970)."""
 
 
@@ -71,15 +72,14 @@ def placed(logs: Logs, partitions: int) -> dict[str, pl.DataFrame]:
     return out
 
 
-def made(cluster: KafkaSettings, linkage: Derive, partitions: int) -> None:
-    """Makes the topics of a linkage."""
+def made(cluster: KafkaSettings, linkage: Derive, partitions: int, config: Mapping[str, str] | None = None) -> None:
+    """Makes the topics of a linkage; ``config``: further settings of each."""
     admin = AdminClient(cluster.client())
     wide = [name for name in (*linkage.feeds, linkage.says) if feed(name).key is not None]
     topics = [NewTopic(cluster.topic(name), partitions if name in wide else 1, 1) for name in (*linkage.feeds, linkage.says)]
     topics += [NewTopic(cluster.topic(name, side), 1, 1) for name in linkage.feeds for side in ("late", "dead")]
-    forever = {"retention.ms": "-1"}
     for topic in topics:
-        topic.config = forever
+        topic.config = {"retention.ms": "-1", **(config or {})}
     for done in admin.create_topics(topics).values():
         done.result(30)
 
@@ -162,27 +162,28 @@ def gathered(cluster: KafkaSettings, linkage: Derive, partitions: int) -> Outcom
         for side in ("late", "dead"):
             keys: set[bytes | None] = set()
             for name in linkage.feeds:
-                keys |= _keys(cluster, cluster.topic(name, side))
+                keys |= {message.key() for message in all_of(cluster, cluster.topic(name, side))}
             setattr(out, side, len(keys))
     finally:
         reader.close()
     return out
 
 
-def _keys(cluster: KafkaSettings, topic: str) -> set[bytes | None]:
+def all_of(cluster: KafkaSettings, topic: str) -> list[KafkaMessage]:
+    """All that is committed in the first partition of a topic."""
     consumer = Consumer(
         cluster.client(
-            group_id="keys", enable_partition_eof=True, enable_auto_commit=False, isolation_level="read_committed", fetch_wait_max_ms=20
+            group_id="all", enable_partition_eof=True, enable_auto_commit=False, isolation_level="read_committed", fetch_wait_max_ms=20
         )
     )
     consumer.assign([TopicPartition(topic, 0, 0)])
-    keys: set[bytes | None] = set()
+    out: list[KafkaMessage] = []
     try:
         while True:
             for message in consumer.consume(1000, 0.5):
                 if message.error() is not None:
-                    return keys
-                keys.add(message.key())
+                    return out
+                out.append(message)
     finally:
         consumer.close()
 

@@ -133,3 +133,16 @@ def test_a_value_that_is_no_number_is_dead_and_its_neighbours_pass(value: float)
 def test_an_absent_value_is_not_a_broken_one() -> None:
     found = judged(reading("b", 0, None, arrived=0))
     assert (found.good.height, found.dead) == (1, None)
+
+
+@pytest.mark.parametrize(("minutes", "side"), [(11, "before"), (-11, "after")])
+def test_a_tick_far_from_its_arrival_is_dead(minutes: float, side: str) -> None:
+    ticks = pl.DataFrame(
+        [{"at": at(0), "arrived": at(delay), "partition": 0, "offset": i} for i, delay in enumerate([0, minutes, 9])],
+        schema=feed("clock.v1").frame_schema,
+    )
+    judged = judge(feed("clock.v1"), ticks, tells="now", ahead_ms=AHEAD_MS)
+    assert judged.good["offset"].to_list() == [0, 2]
+    assert judged.late is None
+    assert judged.dead is not None
+    assert judged.dead["reason"][0].startswith(f"at must not lie more than 600 s {side} arrival (got 2024-05-28T00:00:00+00:00, arrived ")
