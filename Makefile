@@ -15,7 +15,7 @@ PINNED = $(PIP) --require-hashes --only-binary :all:
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 # What tests use beside Python: command:Debian package.
-DEBIAN = chromium:chromium java:default-jre-headless mvn:maven kcat:kcat
+DEBIAN = chromium:chromium java:default-jre-headless mvn:maven kcat:kcat mosquitto:mosquitto
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
@@ -46,19 +46,21 @@ test: $(VENV)/.app $(VENV)/.test ## all tests and all documented examples; CI=tr
 	done
 	@$(PY) -m pytest $(ARGS)
 
-check: $(VENV)/.check ## lint, format and types
+check: $(VENV)/.check ## lint, format, types and the versions of schemas
 	@status=0; \
 	$(VENV)/bin/ruff check --quiet . || status=1; \
 	$(VENV)/bin/ruff format --quiet --check . || status=1; \
 	$(VENV)/bin/mypy || status=1; \
+	$(PY) -m schemas.versions check || status=1; \
 	if [ $$status = 0 ]; then echo "check: good"; else echo "check: NOT good ($(VENV)/bin/ruff format . and $(VENV)/bin/ruff check --fix . mend some)"; fi; \
 	exit $$status
 
 kafka: $(VENV)/.app $(VENV)/.live ## a Kafka broker on 127.0.0.1:9092 until interrupted; needs Java and Maven, no Docker
 	@$(PY) -m infra.kafka.broker $(ARGS)
 
-bench: $(VENV)/.app ## how many records a second, and how long until a fact is said
-	@$(VENV)/bin/tsunagu bench $(ARGS)
+bench: $(VENV)/.app $(VENV)/.live $(VENV)-quix/.peer $(VENV)-faust/.peer ## how many readings a second, how long until a statement is seen, and beside peers
+	@$(VENV)/bin/tsunagu bench replay
+	@$(VENV)/bin/tsunagu bench live $(ARGS)
 
 torture: $(VENV)/.app $(VENV)/.test ## the contract of every linkage under 10,000 arrival scripts
 	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} $(PY) -m pytest tests/contract $(ARGS)
@@ -71,12 +73,14 @@ pins: $(VENV)/.check ## renew requirements/*.txt to the newest that pyproject.to
 	echo "demo";   { echo "$$head"; $(COMPILE) pyproject.toml; } > $(VENV)/demo.txt; \
 	echo "live";   { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group live -c $(VENV)/demo.txt; } > $(VENV)/live.txt; \
 	echo "test";   { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group test -c $(VENV)/demo.txt; } > $(VENV)/test.txt; \
+	echo "quix";   { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group quix -c $(VENV)/demo.txt; } > $(VENV)/quix.txt; \
+	echo "faust";  { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group faust -c $(VENV)/demo.txt; } > $(VENV)/faust.txt; \
 	echo "check";  { echo "$$head"; echo "-r demo.txt"; $(COMPILE) --group check -c $(VENV)/demo.txt -c $(VENV)/test.txt; } > $(VENV)/check.txt; \
 	mkdir -p requirements; \
-	for name in build demo live test check; do mv $(VENV)/$$name.txt requirements/; done
+	for name in build demo live test quix faust check; do mv $(VENV)/$$name.txt requirements/; done
 
 clean: ## remove all that the other targets made
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(VENV)-quix $(VENV)-faust build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -103,12 +107,18 @@ $(VENV)/.live: requirements/live.txt $(VENV)/.demo
 	@$(PINNED) -r requirements/live.txt
 	@touch $@
 
+$(VENV)-%/.peer: requirements/%.txt requirements/demo.txt $(VENV)/.made
+	@echo "making $(VENV)-$* for a peer of the bench"
+	@$(PY) -m venv --clear $(VENV)-$*
+	@$(subst $(PY),$(VENV)-$*/bin/python,$(PINNED)) -r requirements/$*.txt
+	@touch $@
+
 $(VENV)/.test: requirements/test.txt $(VENV)/.live
 	@echo "installing what tests need"
 	@$(PINNED) -r requirements/test.txt
 	@touch $@
 
-$(VENV)/.check: requirements/check.txt $(VENV)/.demo
+$(VENV)/.check: requirements/check.txt $(VENV)/.live
 	@echo "installing what checks need"
 	@$(PINNED) -r requirements/check.txt
 	@touch $@

@@ -241,11 +241,13 @@ class Reader:
         partition = np.array([message.partition() for message in messages], np.int32)
         offset = np.array([message.offset() for message in messages], np.int64)
         at = decoded.at
+        outside, misplaced = self._outside(arrived), self._misplaced(of, decoded.rows, messages, at)
+        sound = np.isin(np.arange(len(messages)), at) & ~outside & ~misplaced
         strange: list[tuple[NDArray[np.bool_], str, Any]] = [
-            (self._outside(arrived), "arrived must lie after 1990 and not ahead of now (got {} ms): stamp the message", arrived),
-            (self._misplaced(of, decoded.rows, messages, at), f"{of.key} must be the message's key and lie in its partition by murmur2 "
+            (outside, "arrived must lie after 1990 and not ahead of now (got {} ms): stamp the message", arrived),
+            (misplaced, f"{of.key} must be the message's key and lie in its partition by murmur2 "
              "(got key {}): publish with tsunagu ingest or Kafka's default partitioner", [message.key() for message in messages]),
-            (self._backwards(of, arrived, partition), "arrived must not lie further back than patience of what lies before it (got {} ms): "
+            (self._backwards(of, arrived, partition, sound), "arrived must not lie further back than patience of what lies before it (got {} ms): "
              "old events belong in a drill", arrived),
         ]  # fmt: skip
         fine = np.ones(len(messages), bool)
@@ -281,14 +283,13 @@ class Reader:
             wrong[i] = message.key() != key.encode() or message.partition() != partition_of(key, count)
         return wrong
 
-    def _backwards(self, of: Feed, arrived: NDArray[np.int64], partition: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which events arrived further back than patience of what lies before them."""
+    def _backwards(self, of: Feed, arrived: NDArray[np.int64], partition: NDArray[np.int32], sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which events arrived further back than patience of the sound ones before them; what cannot be used tells no time."""
         wrong = np.zeros(len(arrived), bool)
         if of.name not in self._ordered:
             return wrong
-        sane = ~self._outside(arrived)
         for each in np.unique(partition).tolist():
-            here = np.flatnonzero((partition == each) & sane)
+            here = np.flatnonzero((partition == each) & sound)
             if not here.size:
                 continue
             newest = np.maximum.accumulate(np.maximum(arrived[here], self._newest_ms.get((of.name, each), _FIRST_MS)))

@@ -1,14 +1,16 @@
 """The command ``tsunagu``.
 
-Exit codes: 0 done; 1 the data say no (``why``: the rule does not say it again); 2 the call is not understood; 3 something
-given cannot be used (a file, a source, a period); 130 interrupted.
+Exit codes: 0 done; 1 the data say no (``why``: the rule does not say it again; ``topics plan``: something differs); 2 the call
+is not understood; 3 something given cannot be used (a file, a source, a period, a cluster); 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -23,14 +25,17 @@ from connectors.archive import ArchiveError
 from connectors.fukui import FukuiError
 from connectors.gauges import GaugesError
 from connectors.jsonl import JsonLinesError
+from connectors.kafka import ClusterError, KafkaSettings, read_client
 from connectors.model import ModelError
-from jobs import bench, demo, fit, gauges, record, replay, why
+from connectors.wire import WireError
+from jobs import bench, dead, demo, fit, gauges, ingest, record, replay, topics, why
+from jobs import run as worker
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
 from jobs.sink import SinkError
 from pipelines.linkage import LinkageError
 from pipelines.upstream_flood.fit import FitError
-from schemas import FeedError
+from schemas import FeedError, feed_names
 
 __all__ = ["main"]
 
@@ -40,11 +45,22 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 
 UNUSABLE = (
     SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
-    LinkageError, SinkError, why.WhyError, OSError,
+    LinkageError, SinkError, why.WhyError, ClusterError, WireError, OSError,
 )  # fmt: skip
 """What is a fault of what was given, not of the program."""
 
-SOURCE = f"KIND:PATH, KIND one of {', '.join(SOURCES)}; may be given more than once, arrivals are merged"
+BROKERS = "127.0.0.1:9092"
+"""Where ``make kafka`` listens."""
+
+DRILL_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+"""A drill is one part of its topics' names, and of the names of those who may write to them: no dots."""
+
+EXTRAS = {
+    name: "make kafka brings it, or pip install -r requirements/live.txt" for name in ("confluent_kafka", "paho", "prometheus_client")
+}
+"""What a clone that only replays does without."""
+
+SOURCE = f"KIND:PATH, KIND one of {', '.join(SOURCES)}, or kafka:HOST:PORT[/DRILL]; may be given more than once, arrivals are merged"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as fault:
+        if fault.name not in EXTRAS:
+            raise
+        print(f"tsunagu: {fault.name} must be installed for this command (got none): {EXTRAS[fault.name]}", file=sys.stderr)
+        return 3
     except UNUSABLE as fault:
         print(f"tsunagu: {fault}", file=sys.stderr)
         return 3
@@ -91,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_record(commands)
     _add_demo(commands)
     _add_bench(commands)
+    _add_topics(commands)
+    _add_ingest(commands)
+    _add_run(commands)
+    _add_dead(commands)
     return parser
 
 
@@ -156,8 +181,78 @@ def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("bench", help="measure a replay on this machine", description=_about(bench))  # type: ignore[attr-defined]
-    parser.set_defaults(run=lambda given: bench.run())
+    parser = commands.add_parser("bench", help="measure a replay or a worker on this machine", description=_about(bench))  # type: ignore[attr-defined]
+    parser.add_argument("what", nargs="?", choices=["replay", "live"], default="replay", help="default: replay")
+    parser.add_argument("--layout", choices=["plain", "markdown"], default="plain", help="of the tables of live; default: plain")
+    parser.add_argument("--size", type=_part, default=1.0, metavar="PART", help="part of the full volume of live, for example 0.1")
+    parser.add_argument("--against", choices=["peers", "nobody"], default="peers", help="whom live measures beside; default: peers")
+    parser.set_defaults(run=lambda given: bench.run(_settings(bench.Bench, given)))
+
+
+def _add_topics(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("topics", help="make the topics of a cluster as the feeds want them", description=_about(topics))  # type: ignore[attr-defined]
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="plan|apply")
+    for verb, does, what in (("plan", topics.plan, "print what differs"), ("apply", topics.apply, "make it so")):
+        each = verbs.add_parser(verb, help=what, description=_about(topics))
+        _take_cluster(each)
+        each.add_argument("--partitions", type=_count, metavar="N", help="of every feed with a key; default: as many as there are, else 8")
+        each.add_argument(
+            "--replication", type=_count, metavar="N", help="copies; default: as many as there are, else one a broker, at most 3"
+        )
+        each.add_argument(
+            "--forget", action="append", default=[], metavar="TOPIC", help="this topic may lose records to shorter retention or compaction"
+        )
+        each.set_defaults(run=lambda given, does=does: does(_settings(topics.Topics, given)))
+
+
+def _add_ingest(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("ingest", help="publish what sources give to Kafka", description=_about(ingest))  # type: ignore[attr-defined]
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, for example clock:60s")
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="max|recorded|N", help="of recorded sources; N: so many times; default: recorded"
+    )
+    _take_period(parser, "arrival times of recorded sources")
+    parser.add_argument(
+        "--as",
+        dest="names",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of a source, in their order; default: its kind and file",
+    )
+    parser.add_argument(
+        "--mqtt", type=Path, metavar="FILE", help="user, password, ca for the MQTT broker; default: TSUNAGU_MQTT, else none"
+    )
+    _take_cluster(parser)
+    parser.set_defaults(run=lambda given: ingest.run(_settings(ingest.Ingest, given)))
+
+
+def _add_run(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("run", help="work on linkages, live on Kafka", description=_about(worker))  # type: ignore[attr-defined]
+    parser.add_argument("linkages", nargs="+", choices=sorted(LINKAGES), metavar="LINKAGE", help=f"one of {', '.join(sorted(LINKAGES))}")
+    parser.add_argument("--instance", metavar="NAME", help="name of this worker: started again under it, it goes on at once")
+    parser.add_argument("--http", type=int, default=9400, metavar="PORT", help="of metrics and health on 127.0.0.1; 0: any; default: 9400")
+    parser.add_argument("--most", type=_count, default=5000, metavar="N", help="messages fetched at once; default: 5000")
+    _take_cluster(parser)
+    parser.set_defaults(run=lambda given: worker.run(_settings(worker.Run, given)))
+
+
+def _add_dead(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("dead", help="look after what could not be read", description=_about(dead))  # type: ignore[attr-defined]
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="list|show|retry")
+    listing = verbs.add_parser("list", help="print a line for each letter", description=_about(dead))
+    listing.add_argument("which", nargs="?", choices=feed_names(), metavar="FEED", help="of this feed only")
+    listing.set_defaults(run=lambda given: dead.overview(_settings(dead.Dead, given)))
+    showing = verbs.add_parser("show", help="print all of one letter", description=_about(dead))
+    showing.add_argument("which", metavar="PLACE", help="place of the letter, for example river.level.v1[0]@17")
+    showing.set_defaults(run=lambda given: dead.show(_settings(dead.Dead, given)))
+    trying = verbs.add_parser("retry", help="read the bytes again, publish what can be read now", description=_about(dead))
+    which = trying.add_mutually_exclusive_group(required=True)
+    which.add_argument("which", nargs="?", metavar="FEED|PLACE", help="the letters of this feed, or this one")
+    which.add_argument("--all", dest="which", action="store_const", const=None, help="every letter")
+    trying.set_defaults(run=lambda given: dead.retry(_settings(dead.Dead, given)))
+    for each in (listing, showing, trying):
+        _take_cluster(each)
 
 
 def _take_sources(parser: argparse.ArgumentParser) -> None:
@@ -173,10 +268,38 @@ def _take_period(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--between", nargs=2, type=_time, metavar=("T1", "T2"), help=f"{what}, T2 not included")
 
 
+def _take_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--brokers", metavar="HOST:PORT", help=f"where the cluster is; default: TSUNAGU_BROKERS, else {BROKERS}")
+    parser.add_argument("--drill", metavar="NAME", help="a namespace that cannot reach live subscribers; default: TSUNAGU_DRILL, else live")
+    parser.add_argument(
+        "--client", type=Path, metavar="FILE", help="settings of librdkafka, for example of TLS; default: TSUNAGU_CLIENT, else none"
+    )
+    parser.add_argument(
+        "--registry",
+        metavar="URL",
+        help="gives the ids of schemas (Confluent's interface); default: TSUNAGU_REGISTRY, else ids of the repo",
+    )
+
+
+def _cluster(given: argparse.Namespace) -> KafkaSettings:
+    """Where the cluster is: from options, else from the environment. An empty variable is none."""
+    client = given.client or os.environ.get("TSUNAGU_CLIENT")
+    drill = given.drill or os.environ.get("TSUNAGU_DRILL") or None
+    if drill and not DRILL_NAME.fullmatch(drill):
+        raise ClusterError(f"name of a drill must be lower-case letters, digits and hyphens (got {drill!r}): for example spring-2026")
+    more = read_client(Path(client)) if client else {}
+    named = more.pop("bootstrap.servers", None)
+    brokers = given.brokers or os.environ.get("TSUNAGU_BROKERS") or named or BROKERS
+    registry = given.registry or os.environ.get("TSUNAGU_REGISTRY") or None
+    return KafkaSettings(brokers=brokers, drill=drill, registry=registry, more=more)
+
+
 def _settings(kind: Callable[..., Settings], given: argparse.Namespace) -> Settings:
     """The settings of a command, from options of the same names."""
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(given).items()}
     options |= _period(given)
+    if "brokers" in options:
+        options["cluster"] = _cluster(given)
     if options.get("without"):
         options["without"] = _ordered("without", options["without"])
     return kind(**{each: options[each] for each in inspect.signature(kind).parameters if each in options})
@@ -207,6 +330,35 @@ def _time(text: str) -> datetime:
             f"year must lie between {FIRST_YEAR} and {LAST_YEAR} (got {time.year}): for example 2024-05-28T03:00"
         )
     return time if time.tzinfo else time.replace(tzinfo=JST)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"number must be 1 or more (got {text!r}): for example 8")
+    return int(text)
+
+
+def _part(text: str) -> float:
+    try:
+        part = float(text)
+    except ValueError:
+        part = 0.0
+    if not 0.0 < part <= 1.0:
+        raise argparse.ArgumentTypeError(f"part must be more than 0 and at most 1 (got {text!r}): for example 0.1")
+    return part
+
+
+def _speed(text: str) -> float | None:
+    """Recorded seconds in a second; None: as fast as can be."""
+    if text in {"max", "recorded"}:
+        return None if text == "max" else 1.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed < math.inf:
+        raise argparse.ArgumentTypeError(f"speed must be max, recorded or a positive number (got {text!r}): for example 60")
+    return speed
 
 
 def _archive_folder(text: str) -> Path:

@@ -73,6 +73,11 @@ class Broker:
         """Where clients connect, for ``bootstrap.servers``."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def lives(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def __enter__(self) -> Broker:
         self.start()
         return self

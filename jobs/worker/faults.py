@@ -1,7 +1,8 @@
 """Points of a worker's loop at which it can be killed on purpose, to see that nothing is lost by it.
 
 ``TSUNAGU_FAULT=said:3`` ends the process with SIGKILL, as a power cut would, when it comes to the point ``said`` for the third time.
-``TSUNAGU_FAULT=stop@said:3`` stops it there with SIGSTOP, as a machine does that is out of memory; SIGCONT lets it go on, and it knows of nothing.
+``TSUNAGU_FAULT=stop@said:3`` stops it there with SIGSTOP, as a machine that stands still would; SIGCONT lets it go on, and it knows of
+nothing.
 """
 
 from __future__ import annotations

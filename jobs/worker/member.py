@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import KafkaSettings
@@ -28,6 +29,8 @@ log = logging.getLogger("tsunagu.worker")
 ENDS_WITHIN_S = 15.0
 POLLED_EVERY_S = 0.05
 SESSION_MS = 10_000
+_LASTING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
+"""Faults that last until somebody mends the cluster; they are told once."""
 
 
 class Member:
@@ -51,10 +54,27 @@ class Member:
             linkage=linkage, cluster=cluster, membership=lambda: self._membership, admin=AdminClient(cluster.client()), fault=fault,
             settings=settings, ids=ids,
         )  # fmt: skip
-        static = {"group_instance_id": instance} if instance else {}
-        self._group = Consumer(
-            cluster.client(
-                group_id=group_of(linkage, cluster),
+        self._instance = instance
+        self.seats: dict[int, Seat] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until it is asked to stop; then ends each seat after its step, and leaves the group."""
+        while not stop.is_set():
+            group = self._joined()
+            try:
+                self._belong(group, stop)
+            finally:
+                self._end(list(self.seats))
+                with suppress(KafkaException):  # a group that has put it out takes no word from it
+                    group.unsubscribe()
+                group.close()
+                self._metrics.polled.pop(self._linkage.name, None)
+
+    def _joined(self) -> Consumer:
+        static = {"group_instance_id": self._instance} if self._instance else {}
+        group = Consumer(
+            self._cluster.client(
+                group_id=group_of(self._linkage, self._cluster),
                 enable_auto_commit=False,
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
@@ -65,28 +85,32 @@ class Member:
                 **static,
             )
         )
-        self.seats: dict[int, Seat] = {}
-
-    def run(self, stop: threading.Event) -> None:
-        """Works until it is asked to stop; then ends each seat after its step, and leaves the group."""
         topic = self._cluster.topic(lead(self._linkage))
-        self._group.subscribe([topic], on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
-        try:
-            while not stop.is_set():
-                message = self._group.poll(0)
-                self._membership = self._group.consumer_group_metadata()
-                self._metrics.polled[self._linkage.name] = time.monotonic()
-                if message is not None and message.error() is not None:
-                    log.warning("%s: %s", self._linkage.name, message.error())
-                stop.wait(POLLED_EVERY_S)
-        finally:
-            self._end(list(self.seats))
-            self._group.unsubscribe()
-            self._group.close()
-            self._metrics.polled.pop(self._linkage.name, None)
+        group.subscribe([topic], on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
+        return group
+
+    def _belong(self, group: Consumer, stop: threading.Event) -> None:
+        """Stays in the group until it is asked to stop, or the group has put it out for good."""
+        while not stop.is_set():
+            message = group.poll(0)
+            self._membership = group.consumer_group_metadata()
+            self._metrics.polled[self._linkage.name] = time.monotonic()
+            fault = None if message is None else message.error()
+            if fault is not None:
+                log.warning("%s: %s", self._linkage.name, fault)
+                if fault.code() in _LASTING:
+                    self._metrics.refused[self._linkage.name] = str(fault)
+                if fault.fatal() or fault.code() == KafkaError._FATAL:
+                    # Somebody else has its name; or the broker takes its own second try for somebody else, as after a restart
+                    # of the broker. Without a name it can put nobody out.
+                    self._instance = None
+                    stop.wait(POLLED_EVERY_S)
+                    return
+            stop.wait(POLLED_EVERY_S)
 
     def _given(self, group: Consumer, given: Sequence[TopicPartition]) -> None:
         self._membership = group.consumer_group_metadata()
+        self._metrics.refused.pop(self._linkage.name, None)
         group.incremental_assign(list(given))
         group.pause(list(given))
         for each in given:
@@ -107,7 +131,9 @@ class Member:
     def _lost(self, group: Consumer, lost: Sequence[TopicPartition]) -> None:
         """Somebody else may have them already: what these seats still try is refused by the broker."""
         log.warning("%s has lost %s", self._linkage.name, [each.partition for each in lost])
-        self._end([each.partition for each in lost])
+        for each in lost:  # not waited for: until this returns, the group is not joined again
+            if each.partition in self.seats:
+                self.seats.pop(each.partition).stop()
         self._let_go(group, lost)
 
     @staticmethod

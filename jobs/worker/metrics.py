@@ -27,7 +27,7 @@ SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 600, 3600)
 
 
 class Metrics:
-    """All that is measured in one process. ``seats``: the state of each, by linkage and partition."""
+    """All that is measured in one process. ``seats``: the state of each, by linkage and partition; ``refused``: why a group gives none."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -52,12 +52,14 @@ class Metrics:
         )
         self.seats: dict[tuple[str, int], dict[str, Any]] = {}
         self.polled: dict[str, float] = {}
+        self.refused: dict[str, str] = {}
 
     def fault(self) -> dict[str, Any]:
         """What is wrong; empty: nothing."""
         late = [name for name, at in self.polled.items() if time.monotonic() - at > 30]
         ill = {f"{name}[{p}]": dict(seat) for (name, p), seat in list(self.seats.items()) if seat["state"] == "failed"}
-        return ({"not polled": late} if late else {}) | ({"seats": ill} if ill else {})
+        refused = {"refused": dict(self.refused)} if self.refused else {}
+        return ({"not polled": late} if late else {}) | refused | ({"seats": ill} if ill else {})
 
 
 class Gauges:
@@ -65,8 +67,9 @@ class Gauges:
 
     def __init__(self, metrics: Metrics, linkage: str, partition: int) -> None:
         self._metrics, self._at = metrics, (linkage, str(partition))
-        self._seat = metrics.seats.setdefault((linkage, partition), {"state": "starting"})
         self._key = linkage, partition
+        self._seat: dict[str, Any] = {"state": "starting"}
+        metrics.seats[self._key] = self._seat
 
     def state(self, state: str) -> None:
         """Starting, working or failed."""

@@ -1,4 +1,4 @@
-"""``tsunagu bench``: replays a recorded month on one core and says how fast, and where the time goes."""
+"""``tsunagu bench replay``: replays a recorded month on one core and says how fast, and where the time goes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,15 @@
+"""``tsunagu bench``: how many readings a second, and how long until a statement is seen.
+
+``replay`` tells a recorded month again on one core and says where the time goes. ``live`` starts a broker of its own and measures one
+worker on it, then the same rule given to peers, frameworks that call a function for each record.
+"""
+
+from jobs.bench import live, replay
+from jobs.bench.live import Bench
+
+__all__ = ["Bench", "run"]
+
+
+def run(settings: Bench) -> int:
+    """Measures, and prints what was measured; returns the exit code."""
+    return replay.run() if settings.what == "replay" else live.run(settings)
