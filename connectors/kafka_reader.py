@@ -247,8 +247,8 @@ class Reader:
             (outside, "arrived must lie after 1990 and not ahead of now (got {} ms): stamp the message", arrived),
             (misplaced, f"{of.key} must be the message's key and lie in its partition by murmur2 "
              "(got key {}): publish with tsunagu ingest or Kafka's default partitioner", [message.key() for message in messages]),
-            (self._backwards(of, arrived, partition, sound), "arrived must not lie further back than patience of what lies before it (got {} ms): "
-             "old events belong in a drill", arrived),
+            (self._backwards(of, arrived, partition, sound), "arrived must not lie further back than patience of what lies before it "
+             "(got {} ms): old events belong in a drill", arrived),
         ]  # fmt: skip
         fine = np.ones(len(messages), bool)
         for wrong, rule, got in strange:

@@ -3,16 +3,17 @@
 A plain idempotent producer, without transactions: a transaction that nobody ends would hold back every reader of the partition until
 its time-out; an append never does.
 
-**Delivery guarantee.** Each record once, in the order in which it was sent to its partition, as soon as a broker answers: there is no
-time-out. Where a record fails, none that was sent after it to that partition lies there.
+**Delivery guarantee.** Each record at most once, in the order in which it was sent to its partition; where a record does not lie there,
+none that was sent after it to that partition does. A send whose outcome is unclear is not tried again: the publisher is lost, and
+another one goes on from what lies in the topics (``connectors/tail.py``). The broker would drop the copy only of a young record: it
+forgets a producer whose newest record carries a timestamp older than ``producer.id.expiration.ms``, and recorded arrivals are old.
 
-**What is lost when.** What was not yet acknowledged when the process died; ``connectors/tail.py`` tells how far it came. Two
-publishers of one name at once both publish: nothing is lost, records are doubled.
+**What is lost when.** What was not yet acknowledged when the process died or the publisher was lost. Two publishers of one name at
+once both publish: nothing is lost, records are doubled.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +31,14 @@ AT_MOST = 20_000
 
 CLOSES_WITHIN_S = 1.0
 
+GIVES_UP_AFTER_S = 20.0
+"""So long may a partition acknowledge nothing of what was sent to it."""
+
+_RETRIES_AFTER_MS = 120_000
+"""The client tries again by itself, and cannot be told not to: long after it was given up."""
+
 _PASSING = {KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT,
+            KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT,
             KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError.UNKNOWN_PRODUCER_ID, KafkaError.INVALID_PRODUCER_EPOCH,
             KafkaError.INVALID_PRODUCER_ID_MAPPING}  # fmt: skip
 """Errors of the producer rather than of the record: another producer can go on."""
@@ -59,14 +67,17 @@ class Publisher:
             settings.client(
                 enable_idempotence=True,
                 enable_gapless_guarantee=True,
-                message_timeout_ms=0,  # Kafka may be away for days
+                message_timeout_ms=0,  # whether to wait is decided here
+                retry_backoff_ms=_RETRIES_AFTER_MS,
+                retry_backoff_max_ms=_RETRIES_AFTER_MS,
                 queue_buffering_max_messages=AT_MOST,
                 linger_ms=5,
             )
             # Its own log tells every attempt at a connection: while a broker is away a line says so here.
             | {"log_level": 2, "error_cb": self._failed}
         )
-        self._settings, self._waits = settings, False
+        self._waiting: Counter[tuple[str, int]] = Counter()
+        self._moved_s: dict[tuple[str, int], float] = {}
         self._fault: KafkaError | None = None
         self._fault_of = ""
         self.kept: Counter[str] = Counter()
@@ -99,6 +110,7 @@ class Publisher:
                     headers=[(FROM, record.origin)],
                     on_delivery=self._delivered if then is None else delivered,
                 )
+                self._await(record.topic, record.partition)
                 break
             except BufferError:  # the queue is full: what the brokers take makes room
                 self.poll(0.1)
@@ -109,7 +121,9 @@ class Publisher:
 
     def poll(self, wait_s: float) -> None:
         """Hears of acknowledgements; raises as ``send`` does."""
-        self._producer.poll(wait_s)
+        self._hear(wait_s)
+        if self._fault is None and self._stuck():
+            self._fault = KafkaError(KafkaError._TIMED_OUT, f"nothing was acknowledged for {GIVES_UP_AFTER_S:.0f} s")
         if self._fault is not None:
             raise self._told()
 
@@ -123,9 +137,16 @@ class Publisher:
         """How many records wait after a while."""
         try:
             return self._producer.flush(wait_s)
-        except KafkaException as fault:  # the producer has ended; what became of each record is told by the next poll
+        except KafkaException as fault:
             self._failed(fault.args[0])
             return 1
+
+    def _hear(self, wait_s: float) -> None:
+        """Takes in what the client has to tell; that the producer has ended, it raises."""
+        try:
+            self._producer.poll(wait_s)
+        except KafkaException as fault:
+            self._failed(fault.args[0])
 
     def close(self) -> None:
         """Gives up what is not acknowledged, after a moment in which it may still be."""
@@ -134,28 +155,38 @@ class Publisher:
         self._producer.purge()
         self._left(CLOSES_WITHIN_S)
 
+    def _await(self, topic: str, partition: int) -> None:
+        """Notes that a record is under way."""
+        place = topic, partition
+        if not self._waiting[place]:
+            self._moved_s[place] = time.monotonic()
+        self._waiting[place] += 1
+
+    def _stuck(self) -> bool:
+        """Whether a partition has acknowledged nothing for too long. Each acknowledges in order: its oldest record waits longest."""
+        now_s = time.monotonic()
+        return any(left and now_s - self._moved_s[place] > GIVES_UP_AFTER_S for place, left in self._waiting.items())
+
     def _failed(self, fault: KafkaError) -> None:
-        """Hears of errors that belong to no record. Only what ends the producer counts: all others pass when the brokers are back."""
-        if fault.fatal():
+        """Hears of errors that belong to no record. One broker of several may be away: the others take over its partitions."""
+        if fault.fatal() or (fault.code() == KafkaError._ALL_BROKERS_DOWN and len(self)):
             self._fault = self._fault or fault
-        elif not self._waits:
-            print(f"ingest: waits for Kafka at {self._settings.brokers} ({fault.str()})", file=sys.stderr, flush=True)
-            self._waits = True
 
     def _delivered(self, fault: KafkaError | None, message: Message) -> None:
-        topic = str(message.topic())
+        place = str(message.topic()), int(message.partition() or 0)
         if fault is None:
-            self.kept[topic] += 1
-            self._waits = False
+            self.kept[place[0]] += 1
+            self._waiting[place] -= 1
+            self._moved_s[place] = time.monotonic()
         elif self._fault is None or (self._fault.code() in _PASSING and fault.code() not in _PASSING):
-            self._fault, self._fault_of = fault, topic
+            self._fault, self._fault_of = fault, place[0]
 
     def _told(self) -> ClusterError | LostError:
         """Why nothing more is published. That a producer has ended is heard before the fault of the record that ended it."""
         until = time.monotonic() + CLOSES_WITHIN_S
-        while len(self) and time.monotonic() < until:
-            self._producer.poll(0.05)
+        while self._fault is not None and self._fault.fatal() and len(self) and time.monotonic() < until:
+            self._hear(0.05)
         fault = self._fault
         if fault is None or fault.code() in _PASSING:
-            return LostError(f"producer must stay in order (got {fault and fault.str()}): begin again from what lies in the topics")
+            return LostError(f"producer must know what lies there (got {fault and fault.str()}): begin again from the topics")
         return ClusterError(f"topic {self._fault_of} must take records (got {fault.str()}): see docs/live.md")

@@ -27,7 +27,8 @@ FROM = "from"
 ASKS_FOR_S = 2.0
 FIRST_WINDOW = 1024
 SETTLES_S = 1.0
-"""What a process had sent when it was killed reaches the log a moment later: so long after opening is the end taken for the end."""
+"""What a process had sent when it was killed, or a publisher when it was given up, reaches the log a moment later: so long after the
+cluster has first answered is the end taken for the end."""
 _PASSING = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE,
             KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.REQUEST_TIMED_OUT,
             KafkaError.UNKNOWN_TOPIC_OR_PART}  # fmt: skip
@@ -65,7 +66,7 @@ class Tail:
             | {"log_level": 2}  # its own log tells every attempt at a connection
         )
         self._counts: dict[str, int] = {}
-        self._settled_at = time.monotonic() + SETTLES_S
+        self._settled_at: float | None = None
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -97,8 +98,8 @@ class Tail:
             name: whose messages; None: anybody's.
             most: how many at most; None: all of them.
         """
-        time.sleep(max(self._settled_at - time.monotonic(), 0.0))
         there = TopicPartition(topic, partition)
+        self._settle(there)
         low, until = self._answered(lambda: self._consumer.get_watermark_offsets(there, ASKS_FOR_S, cached=False))
         found: list[Found] = []
         window = FIRST_WINDOW
@@ -107,6 +108,13 @@ class Tail:
             found = [each for each in self._window(topic, partition, begin, until) if name is None or each.name == name] + found
             until, window = begin, window * 2
         return found if most is None else found[-most:]
+
+    def _settle(self, there: TopicPartition) -> None:
+        """Waits, once, until what was on its way has come."""
+        if self._settled_at is None:
+            self._answered(lambda: self._consumer.get_watermark_offsets(there, ASKS_FOR_S, cached=False))
+            self._settled_at = time.monotonic() + SETTLES_S
+        time.sleep(max(self._settled_at - time.monotonic(), 0.0))
 
     def _window(self, topic: str, partition: int, begin: int, until: int) -> list[Found]:
         """What lies in [begin, until). What is no record, as the end of a transaction, has an offset too."""

@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.kafka import ClusterError, KafkaSettings
-from connectors.wire import HEAD, REPO, decode
+from connectors.registry import ids_of
+from connectors.wire import HEAD, REPO, Ids, decode
 from jobs.linkages import LINKAGES
 from jobs.progress import JST
 from schemas import feed, feed_names
@@ -55,7 +56,7 @@ def show(settings: Dead) -> int:
         ClusterError: no letter is of that place.
     """
     for each in _chosen(_opened(settings.cluster), settings):
-        print("\n".join(_told(each)))
+        print("\n".join(_told(each, ids_of(settings.cluster))))
     return 0
 
 
@@ -66,7 +67,7 @@ def retry(settings: Dead) -> int:
         ClusterError: no letter is of that place, or the cluster does not take all; then all letters stay.
     """
     letters = _opened(settings.cluster)
-    judged = [(each, *_read_again(each)) for each in _chosen(letters, settings)]
+    judged = [(each, *_read_again(each, ids_of(settings.cluster))) for each in _chosen(letters, settings)]
     good = [(letter, row) for letter, row, _ in judged if row is not None]
     letters.publish((letter, _key(letter, row)) for letter, row in good)
     letters.take_out(letter for letter, _ in good)
@@ -94,7 +95,7 @@ def _chosen(letters: Letters, settings: Dead) -> list[Letter]:
 # --- read again
 
 
-def _read_again(letter: Letter) -> tuple[dict[str, Any] | None, str]:
+def _read_again(letter: Letter, ids: Ids) -> tuple[dict[str, Any] | None, str]:
     """The record in the bytes of a letter, None where it cannot be published; and what is to be said of it."""
     if letter.feed in {each.says for each in LINKAGES.values()}:
         return None, f"feed must be one of events (got {letter.feed}): its linkage says facts, again if need be"
@@ -105,7 +106,7 @@ def _read_again(letter: Letter) -> tuple[dict[str, Any] | None, str]:
             None,
             f"raw bytes must be a message's value (got {letter.raw[:12]!r}): only those can be retried; send it again at the source",
         )
-    read = decode(letter.feed, [letter.raw])
+    read = decode(letter.feed, [letter.raw], ids)
     return (None, read.bad[0][1]) if read.bad else (read.rows.row(0, named=True), f"as a new arrival of {letter.feed}")
 
 
@@ -121,8 +122,8 @@ def _key(letter: Letter, row: dict[str, Any]) -> str | None:
 # --- told
 
 
-def _told(letter: Letter) -> Iterator[str]:
-    row, why = _read_again(letter)
+def _told(letter: Letter, ids: Ids) -> Iterator[str]:
+    row, why = _read_again(letter, ids)
     yield letter.place
     yield f"  feed     {letter.feed}"
     yield f"  arrived  {_jst(letter.arrived)}"

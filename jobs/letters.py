@@ -12,7 +12,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # offered there, not declared so
 
 from connectors.kafka import ClusterError, KafkaSettings, partition_of
-from connectors.wire import decode
+from connectors.registry import ids_of
+from connectors.wire import Ids, decode
 from schemas import feed_names
 
 __all__ = ["Letter", "Letters"]
@@ -55,7 +56,7 @@ class Letters:
         by_key: dict[tuple[str, bytes], Message] = {}
         for name, message in self._messages("dead", only):
             by_key[name, message.key() or f"{message.topic()}@{message.offset()}".encode()] = message
-        found = [_letter(name, message) for (name, _), message in by_key.items() if message.value() is not None]
+        found = [_letter(name, message, ids_of(self._settings)) for (name, _), message in by_key.items() if message.value() is not None]
         return sorted(found, key=lambda each: (each.arrived, each.place))
 
     def late(self) -> Mapping[str, int]:
@@ -162,10 +163,10 @@ def _until_the_end(consumer: Consumer, places: int) -> Iterator[Message]:
             raise ClusterError(f"brokers must answer within {ANSWER_WITHIN_S:.0f} s (got nothing): see their logs")
 
 
-def _letter(feed_name: str, message: Message) -> Letter:
+def _letter(feed_name: str, message: Message, ids: Ids) -> Letter:
     value = message.value() or b""
     lies = f"{message.topic()}[{message.partition()}]@{message.offset()}"
-    told, row = decode(LETTERS, [value]), dict[str, Any]()
+    told, row = decode(LETTERS, [value], ids), dict[str, Any]()
     if told.bad:
         arrived = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
         row = {"arrived": arrived, "reason": f"not even the letter can be read: {told.bad[0][1]}", "raw": value}
