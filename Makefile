@@ -62,8 +62,8 @@ bench: $(VENV)/.app $(VENV)/.live $(VENV)-quix/.peer $(VENV)-faust/.peer ## how 
 	@$(VENV)/bin/tsunagu bench replay
 	@$(VENV)/bin/tsunagu bench live $(ARGS)
 
-torture: $(VENV)/.app $(VENV)/.test ## the contract of every linkage under 10,000 arrival scripts
-	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} $(PY) -m pytest tests/contract $(ARGS)
+torture: $(VENV)/.app $(VENV)/.test ## the contract of every linkage under 10,000 arrival scripts, and 1,000 killed workers
+	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} TSUNAGU_KILLS=$${TSUNAGU_KILLS:-1000} $(PY) -m pytest tests/contract tests/jobs/worker $(ARGS)
 
 pins: $(VENV)/.check ## renew requirements/*.txt to the newest that pyproject.toml allows
 	@# Each file holds only its own packages and names the files it stands on; -c keeps shared ones the same.

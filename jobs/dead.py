@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.kafka import ClusterError, KafkaSettings
-from connectors.registry import ids_of
 from connectors.wire import HEAD, REPO, Ids, decode
 from jobs.linkages import LINKAGES
 from jobs.progress import JST
@@ -55,8 +54,9 @@ def show(settings: Dead) -> int:
     Raises:
         ClusterError: no letter is of that place.
     """
-    for each in _chosen(_opened(settings.cluster), settings):
-        print("\n".join(_told(each, ids_of(settings.cluster))))
+    letters = _opened(settings.cluster)
+    for each in _chosen(letters, settings):
+        print("\n".join(_told(each, letters.ids)))
     return 0
 
 
@@ -67,7 +67,7 @@ def retry(settings: Dead) -> int:
         ClusterError: no letter is of that place, or the cluster does not take all; then all letters stay.
     """
     letters = _opened(settings.cluster)
-    judged = [(each, *_read_again(each, ids_of(settings.cluster))) for each in _chosen(letters, settings)]
+    judged = [(each, *_read_again(each, letters.ids)) for each in _chosen(letters, settings)]
     good = [(letter, row) for letter, row, _ in judged if row is not None]
     letters.publish((letter, _key(letter, row)) for letter, row in good)
     letters.take_out(letter for letter, _ in good)

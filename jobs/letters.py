@@ -38,14 +38,14 @@ class Letter:
 
 
 class Letters:
-    """All letters of a namespace. Every call may raise ``ClusterError``.
+    """All letters of a namespace. Every call may raise ``ClusterError``. ``ids``: what schema ids mean there.
 
     Raises:
         ClusterError: the cluster does not answer, or has no topics for letters.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+        self._settings, self.ids = settings, ids_of(settings)
         self._admin = AdminClient(settings.client())
         self._counts = _answered(self._partitions)
         if not any(settings.topic(name, "dead") in self._counts for name in feed_names()):
@@ -56,7 +56,7 @@ class Letters:
         by_key: dict[tuple[str, bytes], Message] = {}
         for name, message in self._messages("dead", only):
             by_key[name, message.key() or f"{message.topic()}@{message.offset()}".encode()] = message
-        found = [_letter(name, message, ids_of(self._settings)) for (name, _), message in by_key.items() if message.value() is not None]
+        found = [_letter(name, message, self.ids) for (name, _), message in by_key.items() if message.value() is not None]
         return sorted(found, key=lambda each: (each.arrived, each.place))
 
     def late(self) -> Mapping[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -155,6 +156,8 @@ def test_facts_are_said_by_their_linkage_alone(drill: KafkaSettings, capsys: pyt
     admin = AdminClient(drill.client())
     for done in admin.create_topics([NewTopic(drill.topic(NOTICES, "dead"), 1, 1)]).values():
         done.result(60)
+    while drill.topic(NOTICES, "dead") not in admin.list_topics(timeout=60).topics:  # the broker tells of it a little later
+        time.sleep(0.05)
     letter(drill, 3, b"\0\0\0\0\x07", of=NOTICES)
     assert dead(drill, "retry", NOTICES) == 1
     assert "feed must be one of events (got river.flood-notice.v1): its linkage says facts, again if need be\n" in capsys.readouterr().out

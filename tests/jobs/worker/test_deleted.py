@@ -94,6 +94,7 @@ def test_what_was_deleted_unread_is_told_and_nothing_is_taken_back_for_want_of_i
     town.hears([*hours("97", 8, 1.0, 1.6, 2.4, 2.5), *hours("93", 8, 2.4, 2.4, 2.4, 2.4), *ticks(8, 12)])
     for _ in range(2):  # the second finds nothing new
         with Worker(cluster, tmp_path, "a") as worker:
+            worker.until_it_says("takes")
             town.settle()
             assert worker.end() == 0
     after = town.facts()
