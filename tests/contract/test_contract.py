@@ -51,7 +51,7 @@ def keeps(name: str, runtime: str, seed: int) -> list[Outcome]:
         out = RUNTIMES[runtime](linkage, logs, seed, kill=kill)
         try:
             checks.check(linkage, made, out, logs, whole, g)
-            if not out.torn:
+            if not out.torn and seed % 5 == 0:  # as long again as all the rest
                 checks.said_again(linkage, out, logs)
         except checks.Broken as broken:
             which = "as arrived" if logs is made.logs else "in another order"
