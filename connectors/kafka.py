@@ -18,6 +18,7 @@ __all__ = ["CLIENT", "ClusterError", "KafkaSettings", "partition_of", "read_clie
 
 CLIENT: Mapping[str, Any] = {
     "logger": logging.getLogger("librdkafka"),
+    "log_level": 2,  # its own log tells every attempt at a connection, a hundred a second; errors that matter come as errors
     # A worker that answers in milliseconds cannot wait for the usual 100 ms after a coordinator says "not yet".
     "retry.backoff.ms": 2,
     "retry.backoff.max.ms": 5,

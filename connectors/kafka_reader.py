@@ -87,6 +87,7 @@ class Reader:
         self._facts = {name for name in feed_names() if feed(name).of_facts}
         self._newest_ms: dict[Place, int] = {}
         self._epochs: dict[Place, Epochs] = {}
+        self._stood: dict[Place, int] = {}
         self.positions: dict[Place, int] = {}
 
     def close(self) -> None:
@@ -145,10 +146,14 @@ class Reader:
         return found if found.offset >= 0 else None
 
     def assign(self, positions: Mapping[Place, int]) -> None:
-        """Reads these places from these offsets on, and no others."""
+        """Reads these places from these offsets on, and no others. Of a place that goes on where it stood is known what lies before."""
         for name, _ in positions:
             self.partitions(name)
-        self.positions, self._newest_ms, self._epochs = dict(positions), {}, {}
+        self._stood |= self.positions
+        for place in [place for place, offset in positions.items() if self._stood.get(place) != offset]:
+            self._newest_ms.pop(place, None)
+            self._epochs.pop(place, None)
+        self.positions = dict(positions)
         self._consumer.assign([TopicPartition(self._settings.topic(name), p, offset) for (name, p), offset in positions.items()])
 
     def read(self, most: int, wait_s: float) -> list[Message]:
@@ -170,6 +175,10 @@ class Reader:
                 place = self._names[str(message.topic())], int(message.partition() or 0)
                 self.positions[place] = int(message.offset() or 0) + (fault is None)
         return out
+
+    def arrives_after(self, place: Place, instant: datetime) -> None:
+        """What arrives in a place from now on arrives no earlier than an instant, patience aside."""
+        self._newest_ms[place] = max(self._newest_ms.get(place, _FIRST_MS), int(instant.timestamp() * 1000))
 
     def hold(self, places: Iterable[Place]) -> None:
         """Fetches no more of these places until they are let go."""
@@ -201,14 +210,16 @@ class Reader:
                 raise ReaderError(
                     f"topics must answer within {ANSWERS_WITHIN_S:.0f} s (got nothing of {', '.join(slow)}): see the broker's log"
                 )
+        self.positions = {place: until[place] for place in places}  # what was fetched beyond was not given on
 
     def first(self, begin: Mapping[Place, int], until: Mapping[Place, int]) -> dict[Place, datetime]:
         """Of each place the arrival of its first message between two offsets; absent where there is none."""
         found: dict[Place, datetime] = {}
         for messages in self.between(begin, {place: until[place] for place in begin}):
             for message in messages:
-                arrived = datetime.fromtimestamp(min(max(message.timestamp()[1], 0), _LAST_MS) / 1000, UTC)
-                found.setdefault(self.place(message), arrived)
+                arrived_ms = message.timestamp()[1]
+                if _FIRST_MS <= arrived_ms <= _LAST_MS:
+                    found.setdefault(self.place(message), datetime.fromtimestamp(arrived_ms / 1000, UTC))
             if len(found) == len(begin):
                 break
         return found

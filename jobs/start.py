@@ -52,7 +52,12 @@ def engine(linkage: Derive, start: Start | None = None, owns: Callable[[str], bo
 
 
 def begin(
-    linkage: Derive, log: Log, committed: Positions, said: pl.DataFrame, owns: Callable[[str], bool] = everything
+    linkage: Derive,
+    log: Log,
+    committed: Positions,
+    said: pl.DataFrame,
+    owns: Callable[[str], bool] = everything,
+    line: datetime | None = None,
 ) -> tuple[Engine, dict[Place, int]]:
     """Starts again from the log, how far it was committed, and what was said.
 
@@ -62,11 +67,13 @@ def begin(
         committed: of each place how far it was committed.
         said: all facts said so far, in the order in which they were said.
         owns: which values of ``together_by`` lie in this partition.
+        line: where the line stood, where that is known: it never goes back.
 
     Returns:
         The engine, which evaluates every key at its next step, and how far each place was read.
     """
-    line, read = line_at(linkage, log, committed), furthest(committed, said)
+    read = furthest(committed, said)
+    line = max(filter(None, [line, line_at(linkage, log, committed)]), default=None)
     running = engine(linkage, Start(line=line, said=said), owns)
     since = None if line is None else line - linkage.reach - AHEAD
     for name in linkage.feeds:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from confluent_kafka import TopicPartition
 
@@ -21,11 +22,15 @@ MOST_METADATA_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """Of each input the offset of the next record, the offset behind what was said, and the epoch. Empty: nobody has committed."""
+    """Of each input the offset of the next record, the offset behind what was said, the epoch, and the line.
+
+    Empty: nobody has committed. The line is here since it may never go back, whatever the next unread record says of its arrival.
+    """
 
     positions: Mapping[Place, int]
     said: int = 0
     epoch: int = 0
+    line: datetime | None = None
 
     @classmethod
     def read(cls, lead: Place, found: TopicPartition | None) -> Committed:
@@ -36,7 +41,9 @@ class Committed:
         others = {
             (name, p): offset for name, offsets in more.get("read", {}).items() for p, offset in enumerate(offsets) if offset is not None
         }
-        return cls(positions=others | {lead: found.offset}, said=more.get("said", 0), epoch=more.get("epoch", 0))
+        return cls(
+            positions=others | {lead: found.offset}, said=more.get("said", 0), epoch=more.get("epoch", 0), line=_time(more.get("line"))
+        )
 
     def written(self, lead: Place, topic: str) -> TopicPartition:
         """As a commit of the input that leads.
@@ -50,8 +57,16 @@ class Committed:
                 each = read.setdefault(name, [])
                 each += [None] * (partition + 1 - len(each))
                 each[partition] = offset
-        metadata = json.dumps({"epoch": self.epoch, "said": self.said, "read": read}, separators=(",", ":"))
+        metadata = json.dumps({"epoch": self.epoch, "said": self.said, "line": _ms(self.line), "read": read}, separators=(",", ":"))
         if len(metadata) > MOST_METADATA_BYTES:
             rule = f"metadata of a commit must fit in {MOST_METADATA_BYTES} bytes (got {len(metadata)})"
             raise ValueError(f"{rule}: give feeds that are read whole fewer partitions")
         return TopicPartition(topic, lead[1], self.positions[lead], metadata)
+
+
+def _ms(time: datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)
+
+
+def _time(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)

@@ -131,6 +131,7 @@ class Member:
     def _lost(self, group: Consumer, lost: Sequence[TopicPartition]) -> None:
         """Somebody else may have them already: what these seats still try is refused by the broker."""
         log.warning("%s has lost %s", self._linkage.name, [each.partition for each in lost])
+        self._metrics.refused[self._linkage.name] = "the group has put this worker out, or does not answer"
         for each in lost:  # not waited for: until this returns, the group is not joined again
             if each.partition in self.seats:
                 self.seats.pop(each.partition).stop()

@@ -54,6 +54,11 @@ class Metrics:
         self.polled: dict[str, float] = {}
         self.refused: dict[str, str] = {}
 
+    def forget(self, linkage: str, partition: str) -> None:
+        """Tells no more how a partition stands that somebody else has now; what was counted stays counted."""
+        for each in (self.lag, self.held, self.tick, self.line, self.epoch):
+            each.remove_by_labels({"linkage": linkage, "partition": partition})
+
     def fault(self) -> dict[str, Any]:
         """What is wrong; empty: nothing."""
         late = [name for name, at in self.polled.items() if time.monotonic() - at > 30]
@@ -72,8 +77,9 @@ class Gauges:
         metrics.seats[self._key] = self._seat
 
     def state(self, state: str) -> None:
-        """Starting, working or failed."""
-        self._seat["state"] = state
+        """Starting, working or failed; who failed is so until it works again."""
+        if "fault" not in self._seat:
+            self._seat["state"] = state
 
     def started(self, epoch: int, facts: int) -> None:
         """The seat was taken; so many statements were read."""
@@ -90,6 +96,7 @@ class Gauges:
         """Somebody else has the partition now, or nobody."""
         if self._metrics.seats.get(self._key) is self._seat:
             del self._metrics.seats[self._key]
+            self._metrics.forget(*self._at)
 
     def stepped(self, running: Engine, inputs: Inputs, spoken: Spoken, taken: Taken) -> None:
         """A batch was stepped over."""
@@ -143,7 +150,10 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing: who asks every few seconds would fill the log."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as fault:
+        raise OSError(f"port of --http must be free (got {port}: {fault.strerror}): give another, or 0 for any") from fault
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
 
     def close() -> None:

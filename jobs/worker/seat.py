@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from confluent_kafka import KafkaError, KafkaException
@@ -161,9 +161,11 @@ class Seat:
                 writer=writer, cluster=self._cluster, says=self._says, lead=self._lead, epoch=max(before.epoch, committed.epoch) + 1,
                 said=before.until, membership=self._membership, fault=self._fault, ids=self._ids,
             )  # fmt: skip
-            voice.mark(positions, before.over, lost)
+            voice.mark(positions, running.line, before.over, lost)
             self._fault("marked")
             inputs = Inputs(reader, positions, ((self._says.name, self.partition), before.until), self._settings.most)
+            if running.line is not None:  # what arrived before the last tick was published before it
+                reader.arrives_after(self._lead, running.line + self._patience())
             self._gauges.started(voice.epoch, before.facts.height)
             self._go_on(voice, inputs, running, positions)
 
@@ -184,9 +186,12 @@ class Seat:
         lost = [self._gone(place, known[place], starts[place]) for place in places if known.get(place, starts[place]) < starts[place]]
         running, read = begin(
             self._linkage, Log(linkage=self._linkage, reader=reader, places=places, starts=starts), positions,
-            pl.concat([before.facts, before.over]), self._owns(reader),
+            pl.concat([before.facts, before.over]), self._owns(reader), committed.line,
         )  # fmt: skip
         return running, {place: read[place] for place in places}, pl.concat(lost) if lost else None
+
+    def _patience(self) -> timedelta:
+        return max(feed(name).patience for name in self._linkage.feeds)
 
     def _check(self, reader: Reader) -> None:
         """Inputs that are owned, and what is said, lie in equally many partitions; otherwise nobody would speak for some keys."""
@@ -220,7 +225,7 @@ class Seat:
         while True:
             if spoken or taken.dead is not None or (taken.positions != committed and time.monotonic() - at > self._settings.commit_every_s):
                 facts = spoken.facts
-                voice.say(taken.positions, facts, spoken.late, _unreadable(spoken, taken, inputs))
+                voice.say(taken.positions, running.line, facts, spoken.late, _unreadable(spoken, taken, inputs))
                 committed, at = dict(taken.positions), time.monotonic()
                 self._fault("committed")
                 self._gauges.said(facts)
@@ -233,7 +238,7 @@ class Seat:
             spoken = running.step(taken.batch, taken.unread) if taken.batch else Spoken(says=self._says)
             self._fault("stepped")
         if taken.positions != committed:
-            voice.say(taken.positions)
+            voice.say(taken.positions, running.line)
 
     def _watch(self, taken: Taken, epoch: int) -> None:
         """Looks at what is written into the partition of the output: nobody else may."""

@@ -53,7 +53,12 @@ def tell_apart(says: Feed, messages: Iterable[Message], ids: Ids = REPO) -> tupl
             void.append(message)
         elif message.key() != MARK:
             right.append(message)
-    facts = decode(says.name, [each.value() for each in right], ids).rows
+    decoded = decode(says.name, [each.value() for each in right], ids)
+    if decoded.bad:  # passed over, they would be said again from the first revision
+        at, reason = decoded.bad[0]
+        place = f"{says.name}[{right[at].partition()}]@{right[at].offset()}"
+        raise ReaderError(f"facts must be known to who goes on (got {place}: {reason}): run the version that said them")
+    facts = decoded.rows
     return facts, _over(says, facts, right, void, ids), max(epochs.newest, 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 
@@ -50,26 +51,27 @@ class Voice:
     def __post_init__(self) -> None:
         self._out = self.cluster.topic(self.says.name), self.lead[1]
 
-    def mark(self, positions: Mapping[Place, int], over: pl.DataFrame, dead: pl.DataFrame | None) -> None:
+    def mark(self, positions: Mapping[Place, int], line: datetime | None, over: pl.DataFrame, dead: pl.DataFrame | None) -> None:
         """Takes the partition: a mark, then over again what a lost owner has written behind an earlier one."""
         topic, partition = self._out
         mark = Said(topic=topic, partition=partition, key=MARK, value=None, arrived_ms=time.time_ns() // 1_000_000, headers=self._headers())
-        self._commit([*self._side("dead", dead), mark, *self._facts(over)], positions)
+        self._commit([*self._side("dead", dead), mark, *self._facts(over)], positions, line)
 
     def say(
         self,
         positions: Mapping[Place, int],
+        line: datetime | None,
         facts: pl.DataFrame | None = None,
         late: pl.DataFrame | None = None,
         dead: pl.DataFrame | None = None,
     ) -> None:
         """Says facts, and what came late or could not be read; commits how far the inputs were read."""
-        self._commit([*self._side("late", late), *self._side("dead", dead), *self._facts(facts)], positions)
+        self._commit([*self._side("late", late), *self._side("dead", dead), *self._facts(facts)], positions, line)
 
-    def _commit(self, messages: list[Said], positions: Mapping[Place, int]) -> None:
+    def _commit(self, messages: list[Said], positions: Mapping[Place, int], line: datetime | None) -> None:
         def offsets(ends: Mapping[tuple[str, int], int]) -> Iterable[object]:
             self.said = ends.get(self._out, self.said)
-            committed = Committed(positions=positions, said=self.said, epoch=self.epoch)
+            committed = Committed(positions=positions, said=self.said, epoch=self.epoch, line=line)
             return [committed.written(self.lead, self.cluster.topic(self.lead[0]))]
 
         self.writer.commit(messages, offsets, self.membership, self.fault)  # type: ignore[arg-type]

@@ -100,4 +100,7 @@ def test_what_was_deleted_unread_is_told_and_nothing_is_taken_back_for_want_of_i
     after = town.facts()
     assert town.lost() == [told]
     assert [row for row in after if row["state"] == "withdrawn"] == []
-    assert {id_ for id_, row in newest(after).items() if row["gauge_id"] == "97" and row["state"] == "updated"} - before.keys(), after
+    assert {id_ for id_, row in newest(after).items() if row["state"] == "raised"} - before.keys() == {
+        "r/97/L1/20240528T0900Z",
+        "r/97/L2/20240528T1000Z",
+    }

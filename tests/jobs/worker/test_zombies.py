@@ -54,6 +54,8 @@ def facts(messages: list[Message]) -> list[dict[str, Any]]:
 def stood_still(trial: Trial, how: str) -> None:
     """Stops a worker, lets another take over and go on, and wakes the first."""
     with trial.worker("a", None if how == OUTSIDE else how) as one:
+        if how == OUTSIDE:
+            one.until_it_says("takes")
         until, whole = time.monotonic() + WITHIN_S, trial.left
         while not one.stopped:
             trial.publish(max(trial.left // 100, 1))
