@@ -12,9 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CLIENT", "ClusterError", "KafkaSettings", "partition_of", "read_client"]
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
+__all__ = ["CLIENT", "ClusterError", "KafkaSettings", "Place", "partition_of", "read_client", "refusal"]
+
+Place = tuple[str, int]
+"""A feed and a partition of it."""
 
 CLIENT: Mapping[str, Any] = {
     "logger": logging.getLogger("librdkafka"),
@@ -57,6 +63,11 @@ class KafkaSettings:
     def client(self, **more: Any) -> dict[str, Any]:
         """Settings for a client of librdkafka; in the names of ``more`` an underscore stands for a dot."""
         return {**CLIENT, "bootstrap.servers": self.brokers, **self.more} | {name.replace("_", "."): value for name, value in more.items()}
+
+
+def refusal(fault: KafkaError) -> ClusterError:
+    """What is told where a cluster does not answer, or does not allow what was asked."""
+    return ClusterError(f"cluster must answer and allow it (got {fault.str()!r}): see --brokers and --client")
 
 
 def read_client(path: Path) -> dict[str, str]:

@@ -24,14 +24,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from numpy.typing import NDArray
 
 from connectors.epochs import MARK, Epochs
-from connectors.kafka import KafkaSettings, partition_of
+from connectors.kafka import KafkaSettings, Place, partition_of
 from connectors.wire import REPO, Ids, decode
 from schemas import Feed, feed, feed_names
 
 __all__ = ["Heard", "Place", "Reader", "ReaderError"]
-
-Place = tuple[str, int]
-"""A feed and a partition of it."""
 
 ANSWERS_WITHIN_S = 30.0
 _FIRST_MS = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)

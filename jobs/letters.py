@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # offered there, not declared so
 
-from connectors.kafka import ClusterError, KafkaSettings, partition_of
+from connectors.kafka import ClusterError, KafkaSettings, partition_of, refusal
 from connectors.registry import ids_of
 from connectors.wire import Ids, decode
 from schemas import feed_names
@@ -157,7 +157,7 @@ def _until_the_end(consumer: Consumer, places: int) -> Iterator[Message]:
             elif fault.code() == KafkaError._PARTITION_EOF:
                 ended += 1
             elif not fault.retriable():
-                raise _refusal(fault)
+                raise refusal(fault)
         until = time.monotonic() + ANSWER_WITHIN_S if messages else until
         if time.monotonic() > until:
             raise ClusterError(f"brokers must answer within {ANSWER_WITHIN_S:.0f} s (got nothing): see their logs")
@@ -194,8 +194,4 @@ def _answered(call: Callable[[], Answer]) -> Answer:
     try:
         return call()
     except KafkaException as fault:
-        raise _refusal(fault.args[0]) from fault
-
-
-def _refusal(fault: KafkaError) -> ClusterError:
-    return ClusterError(f"cluster must answer and allow it (got {fault.str()!r}): see --brokers and --client")
+        raise refusal(fault.args[0]) from fault

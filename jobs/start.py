@@ -13,13 +13,11 @@ from typing import Protocol
 
 import polars as pl
 
+from connectors.kafka import Place
 from pipelines.linkage import AHEAD, AsOf, Derive, Engine, Start
 from schemas import feed
 
 __all__ = ["Log", "Place", "Positions", "begin", "engine", "everything", "furthest", "line_at"]
-
-Place = tuple[str, int]
-"""A feed and a partition of it."""
 
 Positions = Mapping[Place, int]
 """Of each place the offset of the next record to read."""

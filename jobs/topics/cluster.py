@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # offered the
     ResourceType,
 )
 
-from connectors.kafka import ClusterError, KafkaSettings
+from connectors.kafka import KafkaSettings, refusal
 from jobs.topics.wanted import Topic
 
 __all__ = ["Cluster"]
@@ -67,7 +67,7 @@ class Cluster:
         try:
             return self._admin.list_topics(timeout=ANSWER_WITHIN_S)
         except KafkaException as fault:
-            raise _refusal(fault) from fault
+            raise refusal(fault.args[0]) from fault
 
     def _offsets(self, topic: Topic, spec: OffsetSpec) -> int:
         asked = {TopicPartition(topic.name, each): spec for each in range(topic.partitions)}
@@ -93,8 +93,4 @@ def _result(answer: Any, expected: str = "") -> Any:
     except KafkaException as fault:
         if fault.args[0].name() == expected:
             return None
-        raise _refusal(fault) from fault
-
-
-def _refusal(fault: KafkaException) -> ClusterError:
-    return ClusterError(f"cluster must answer and allow it (got {fault.args[0].str()!r}): see --brokers and --client")
+        raise refusal(fault.args[0]) from fault

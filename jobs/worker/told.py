@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 from confluent_kafka import Message
 
-from connectors.epochs import EPOCH, MARK, Epochs, epoch_of
+from connectors.epochs import MARK, Epochs
 from connectors.kafka_reader import Place, Reader, ReaderError
 from connectors.wire import REPO, Ids, decode
 from schemas import Feed
 
-__all__ = ["EPOCH", "MARK", "Told", "epoch_of", "read", "tell_apart"]
+__all__ = ["Told", "read", "tell_apart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from connectors.epochs import EPOCH, MARK
 from connectors.kafka import KafkaSettings
 from connectors.wire import decode, encode
 from jobs.worker import told
@@ -85,7 +86,7 @@ def test_a_worker_that_stood_still_changes_nothing_when_it_goes_on(cluster: Kafk
         for partition in range(trial.partitions):
             committed, everything = read(own, partition, "read_committed"), read(own, partition, "read_uncommitted")
             assert facts(committed) == out.streams[partition]
-            assert len(committed) == len(out.streams[partition]) + sum(each.key() == told.MARK for each in committed), "void and committed"
+            assert len(committed) == len(out.streams[partition]) + sum(each.key() == MARK for each in committed), "void and committed"
             # Whoever reads what was not committed sees, ahead of a mark, what was begun there; the epochs hide from him nothing that holds.
             seen = iter(facts(everything))
             assert all(fact in seen for fact in out.streams[partition])
@@ -109,7 +110,7 @@ def tell(cluster: KafkaSettings, row: dict[str, Any], headers: dict[str, bytes])
 def kept(cluster: KafkaSettings) -> dict[str, dict[str, Any]]:
     """What compaction leaves: of each id the newest message, whoever wrote it."""
     newest = {message.key(): message for message in read(cluster, 0, "read_uncommitted")}
-    del newest[told.MARK]
+    del newest[MARK]
     rows = decode(LINKAGE.says, [message.value() for message in newest.values()]).rows
     return {row["id"]: row for row in rows.iter_rows(named=True)}
 
@@ -131,9 +132,9 @@ def test_what_is_written_behind_a_mark_is_void_and_said_over(owned: str, cluster
         never = stands | {"id": "r0/x/L1/20240528T0000Z"}
         if owned == "while nobody runs":
             assert worker.end() == 0
-        tell(cluster, forged(stands, state="withdrawn"), {told.EPOCH: b"0"})
+        tell(cluster, forged(stands, state="withdrawn"), {EPOCH: b"0"})
         tell(cluster, forged(fell, state="raised"), {})
-        tell(cluster, forged(never, revision=7), {told.EPOCH: b"strange"})
+        tell(cluster, forged(never, revision=7), {EPOCH: b"strange"})
         after = newest(trial.outcome(0).facts)
         assert worth({id_: after[id_] for id_ in before}) == worth(before), "believed"
         if owned == "seen by the owner":
