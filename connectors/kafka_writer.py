@@ -128,7 +128,7 @@ class Writer:
         with suppress(KafkaException):
             self._producer.abort_transaction(1.0)
         self._producer.purge()
-        self._producer.flush(1.0)
+        self._producer.close()  # not left to whoever still holds a reference: its threads would go on asking for the brokers
 
 
 def _insist(call: Callable[[float], None]) -> None:

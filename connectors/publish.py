@@ -154,6 +154,7 @@ class Publisher:
             self._left(CLOSES_WITHIN_S)
         self._producer.purge()
         self._left(CLOSES_WITHIN_S)
+        self._producer.close()
 
     def _await(self, topic: str, partition: int) -> None:
         """Notes that a record is under way."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from connectors import Arrivals
 from jobs.start import Positions, engine
-from pipelines.linkage import CLOCK, Derive, Engine, Spoken
+from pipelines.linkage import CLOCK, Engine, Linkage, Spoken
 from schemas import feed
 
 __all__ = ["WARM_UP", "Recorded", "instants", "replay"]
@@ -25,7 +25,7 @@ WARM_UP = 2
 before is then told with its true onset."""
 
 
-def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, since: datetime | None = None) -> Iterator[Spoken]:
+def replay(linkage: Linkage, arrivals: Iterable[Arrivals], references: Arrivals, since: datetime | None = None) -> Iterator[Spoken]:
     """Runs a linkage over recorded arrivals.
 
     Args:
@@ -54,12 +54,13 @@ def replay(linkage: Derive, arrivals: Iterable[Arrivals], references: Arrivals, 
 
 def _together(spoken: Sequence[Spoken]) -> Spoken:
     """What several steps gave, as one."""
-    late, dead = (
-        [frame for frame in frames if frame is not None] for frames in zip(*((each.late, each.dead) for each in spoken), strict=True)
+    facts, late, dead = (
+        [frame for frame in frames if frame is not None]
+        for frames in zip(*((each.facts, each.late, each.dead) for each in spoken), strict=True)
     )
     return replace(
         spoken[0],
-        rows=[row for each in spoken for row in each.rows],
+        facts=pl.concat(facts) if facts else None,
         late=pl.concat(late) if late else None,
         dead=pl.concat(dead) if dead else None,
     )
@@ -67,9 +68,11 @@ def _together(spoken: Sequence[Spoken]) -> Spoken:
 
 def _first(spoken: Spoken, since: datetime | None) -> Spoken:
     """Of the first word of a replay only what had not ended before: the past is warmed up, not told."""
-    if since is None:
+    if since is None or spoken.facts is None:
         return spoken
-    return replace(spoken, rows=[row for row in spoken.rows if row["ended_at"] is None or row["ended_at"] >= since])
+    until = pl.col("ended_at" if "ended_at" in spoken.facts.columns else "time")
+    facts = spoken.facts.filter(until.is_null() | (until >= since))
+    return replace(spoken, facts=facts if facts.height else None)
 
 
 def _since(frame: pl.DataFrame | None, since: datetime | None) -> pl.DataFrame | None:

@@ -1,4 +1,4 @@
-"""The linkages that can be run, by name: one for each folder of ``pipelines/`` that declares one under its own name."""
+"""The linkages that can be run, by name: those that the folders of ``pipelines/`` declare in their ``linkage.py``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import pipelines
-from pipelines.linkage import Derive
+from pipelines.linkage import Derive, Linkage, Match, Tally
 
 __all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL"]
 
 
-def _declared() -> Iterator[Derive]:
-    for each in iter_modules(pipelines.__path__):
-        found = getattr(import_module(f"pipelines.{each.name}"), each.name, None)
-        if isinstance(found, Derive):
-            yield found
+def _declared() -> Iterator[Linkage]:
+    for folder in iter_modules(pipelines.__path__):
+        if not any(each.name == "linkage" for each in iter_modules([str(Path(each) / folder.name) for each in pipelines.__path__])):
+            continue
+        for found in vars(import_module(f"pipelines.{folder.name}.linkage")).values():
+            if isinstance(found, Derive | Match | Tally):
+                yield found
 
 
-LINKAGES: Mapping[str, Derive] = {each.name: each for each in _declared()}
+LINKAGES: Mapping[str, Linkage] = {each.name: each for each in _declared()}
 
 DATA = Path(__file__).parent.parent / "data"
 GAUGES = DATA / "fukui" / "gauges.csv"

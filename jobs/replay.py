@@ -15,7 +15,7 @@ from jobs.embedded import WARM_UP, replay
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import Progress
 from jobs.sink import sink
-from pipelines.linkage import Derive
+from pipelines.linkage import Linkage
 from pipelines.upstream_flood.evidence import FEATURES
 from pipelines.upstream_flood.model import fault
 
@@ -46,7 +46,7 @@ def references(gauges_file: Path, model_file: Path) -> dict[str, pl.DataFrame]:
 
 
 def spoken(
-    linkage: Derive, sources: Sequence[str], known: Arrivals, since: datetime | None, until: datetime | None, progress: Progress
+    linkage: Linkage, sources: Sequence[str], known: Arrivals, since: datetime | None, until: datetime | None, progress: Progress
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """What a replay gives, in order: (feed, frame) of facts, late and dead records that arrived from ``since`` on."""
     warm_up = None if since is None else since - WARM_UP * linkage.reach

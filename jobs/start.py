@@ -14,7 +14,7 @@ from typing import Protocol
 import polars as pl
 
 from connectors.kafka import Place
-from pipelines.linkage import AHEAD, AsOf, Derive, Engine, Start
+from pipelines.linkage import AHEAD, Engine, Linkage, Start
 from schemas import feed
 
 __all__ = ["Log", "Place", "Positions", "begin", "engine", "everything", "furthest", "line_at"]
@@ -44,13 +44,13 @@ def everything(_: str) -> bool:
     return True
 
 
-def engine(linkage: Derive, start: Start | None = None, owns: Callable[[str], bool] = everything) -> Engine:
+def engine(linkage: Linkage, start: Start | None = None, owns: Callable[[str], bool] = everything) -> Engine:
     """The engine of a linkage with the feeds that it names."""
     return Engine(linkage, {name: feed(name) for name in (*linkage.feeds, linkage.says)}, start, owns)
 
 
 def begin(
-    linkage: Derive,
+    linkage: Linkage,
     log: Log,
     committed: Positions,
     said: pl.DataFrame,
@@ -75,12 +75,12 @@ def begin(
     running = engine(linkage, Start(line=line, said=said), owns)
     since = None if line is None else line - linkage.reach - AHEAD
     for name in linkage.feeds:
-        for frame in log.arrivals(name, None if isinstance(linkage.input(name), AsOf) else since, read):
+        for frame in log.arrivals(name, None if linkage.refers_to(name) else since, read):
             running.recall({name: frame})
     return running, read
 
 
-def line_at(linkage: Derive, log: Log, positions: Positions) -> datetime | None:
+def line_at(linkage: Linkage, log: Log, positions: Positions) -> datetime | None:
     """Where the line stands when a log was read so far; None: before the first tick.
 
     It is the least of the last tick and the next unread arrivals, less patience. Where a log was deleted further than that,

@@ -16,7 +16,7 @@ from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
 from jobs.replay import references
 from jobs.start import engine
-from pipelines.linkage import CLOCK, Derive, Start
+from pipelines.linkage import CLOCK, Linkage, Start
 from schemas import feed
 
 __all__ = ["Why", "WhyError", "derived_again", "run"]
@@ -55,7 +55,7 @@ def run(settings: Why) -> int:
     return 0 if good else 1
 
 
-def derived_again(linkage: Derive, fact: pl.DataFrame, records: Arrivals) -> dict[str, Any] | None:
+def derived_again(linkage: Linkage, fact: pl.DataFrame, records: Arrivals) -> dict[str, Any] | None:
     """Evaluates the linkage over the records that a fact rests on.
 
     The episode is taken up where it stood just before the time of the fact (before its onset, where it was withdrawn), and
@@ -90,7 +90,7 @@ def _verdict(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[bool, s
             "derived again: the rule does NOT say it over these readings; are the readings, gauges and model those it was said from?",
         )
     differ = [name for name, value in again.items() if value != row[name] and name != "state"]
-    if LINKAGES["upstream_flood"].rule.later(again["state"]) != LINKAGES["upstream_flood"].rule.later(row["state"]):
+    if LINKAGES["upstream_flood"].later(again["state"]) != LINKAGES["upstream_flood"].later(row["state"]):
         differ.append("state")
     if differ:
         return False, f"derived again: NOT the same in {', '.join(differ)}; are the readings, gauges and model those it was said from?"
@@ -101,7 +101,7 @@ def _tick(at: datetime) -> pl.DataFrame:
     return pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
 
 
-def _fact(linkage: Derive, settings: Why) -> pl.DataFrame:
+def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
     kind, colon, path = settings.facts.partition(":")
     if colon and kind == "archive":
         if not Path(path).is_dir():

@@ -97,7 +97,7 @@ def standing(rows: Any) -> Facts:
             newest[row["id"]] = row
     aside = feed(FLOOD.says).envelope
     return {
-        id_: {name: value for name, value in row.items() if name not in aside} | {"state": FLOOD.rule.later(row["state"])}
+        id_: {name: value for name, value in row.items() if name not in aside} | {"state": FLOOD.later(row["state"])}
         for id_, row in newest.items()
         if row["state"] != "withdrawn"
     }

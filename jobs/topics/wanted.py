@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from connectors.kafka import KafkaSettings
 from jobs.linkages import LINKAGES
-from pipelines.linkage import AHEAD, Derive, Past
+from pipelines.linkage import AHEAD, Linkage
 from schemas import Feed, feed, feed_names
 
 __all__ = ["SIDES", "Topic", "safe", "wanted"]
@@ -53,11 +53,11 @@ def wanted(cluster: KafkaSettings, *, partitions: int, replication: int) -> list
     return sorted(topics, key=lambda each: each.name)
 
 
-def _sides(linkages: Iterable[Derive]) -> set[tuple[str, str]]:
+def _sides(linkages: Iterable[Linkage]) -> set[tuple[str, str]]:
     """Inputs with the side topics that they need: whatever is read may be unreadable, only what was observed can be late."""
     linkages = list(linkages)
     facts = {each.says for each in linkages}
-    observed = {how.feed for each in linkages for how in each.given.values() if isinstance(how, Past)} - facts
+    observed = {name for each in linkages for name in each.observes} - facts
     return {(name, "late") for name in observed} | {(name, "dead") for each in linkages for name in each.feeds}
 
 

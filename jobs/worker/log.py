@@ -10,14 +10,14 @@ import polars as pl
 
 from connectors.kafka_reader import Place, Reader
 from jobs.start import Positions
-from pipelines.linkage import CLOCK, AsOf, Derive
+from pipelines.linkage import CLOCK, Linkage
 
 __all__ = ["Log", "Places", "places_of"]
 
 Places = tuple[Place, ...]
 
 
-def places_of(linkage: Derive, reader: Reader, partition: int) -> Places:
+def places_of(linkage: Linkage, reader: Reader, partition: int) -> Places:
     """All that is read for a partition: of inputs read by all every partition, of the others this one."""
     out: list[Place] = []
     for name in linkage.feeds:
@@ -30,7 +30,7 @@ def places_of(linkage: Derive, reader: Reader, partition: int) -> Places:
 class Log:
     """Inputs of one partition. ``starts``: of each place the offset of the oldest record that is still there."""
 
-    linkage: Derive
+    linkage: Linkage
     reader: Reader
     places: Places
     starts: Positions
@@ -53,7 +53,7 @@ class Log:
 
     def oldest(self) -> datetime | None:
         """Arrival of the oldest event that is still there, where older ones were deleted; None: none were."""
-        events = [place for place in self.places if place[0] != CLOCK and not isinstance(self.linkage.input(place[0]), AsOf)]
+        events = [place for place in self.places if place[0] != CLOCK and not self.linkage.refers_to(place[0])]
         cut = {place: self.starts[place] for place in events if self.starts[place] > 0}
         return max(self.reader.first(cut, self.reader.committed_ends(cut)).values(), default=None)
 

@@ -20,7 +20,7 @@ from connectors.wire import REPO, Ids
 from jobs.worker.faults import Fault
 from jobs.worker.metrics import Gauges, Metrics
 from jobs.worker.seat import USUAL, Seat, SeatSettings, Work, group_of, lead
-from pipelines.linkage import Derive
+from pipelines.linkage import Linkage
 
 __all__ = ["Member"]
 
@@ -45,7 +45,7 @@ class Member:
     """
 
     def __init__(
-        self, linkage: Derive, cluster: KafkaSettings, metrics: Metrics, fault: Fault, *, instance: str | None = None,
+        self, linkage: Linkage, cluster: KafkaSettings, metrics: Metrics, fault: Fault, *, instance: str | None = None,
         settings: SeatSettings = USUAL, ids: Ids = REPO,
     ) -> None:  # fmt: skip
         self._linkage, self._cluster, self._metrics = linkage, cluster, metrics

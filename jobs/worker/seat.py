@@ -30,7 +30,7 @@ from jobs.worker.inputs import Inputs, Taken
 from jobs.worker.log import Log, places_of
 from jobs.worker.metrics import Gauges
 from jobs.worker.voice import Voice
-from pipelines.linkage import Derive, Engine, Past, Spoken
+from pipelines.linkage import Engine, Linkage, Spoken
 from schemas import feed
 
 __all__ = ["USUAL", "Overruled", "Seat", "SeatSettings", "Work", "group_of", "lead"]
@@ -67,12 +67,12 @@ class SeatSettings:
 USUAL = SeatSettings()
 
 
-def lead(linkage: Derive) -> str:
+def lead(linkage: Linkage) -> str:
     """The input whose partitions the group gives out: the past that the linkage folds along."""
-    return next(each.feed for each in linkage.given.values() if isinstance(each, Past))
+    return linkage.observes[0]
 
 
-def group_of(linkage: Derive, cluster: KafkaSettings) -> str:
+def group_of(linkage: Linkage, cluster: KafkaSettings) -> str:
     """The consumer group of the workers of a linkage."""
     return cluster.topic(f"tsunagu.{linkage.name}")
 
@@ -91,7 +91,7 @@ class Work:
         ids: what schema ids mean.
     """
 
-    linkage: Derive
+    linkage: Linkage
     cluster: KafkaSettings
     membership: Callable[[], object]
     admin: AdminClient

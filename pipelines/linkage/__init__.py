@@ -1,8 +1,9 @@
 """The engine and its verbs. A linkage is declared with these names; everything else is private to the engine."""
 
-from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past, as_of, hours, minutes, past
+from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Linkage, Match, Past, Records, Tally, as_of, hours, minutes, past, records
 from pipelines.linkage.derive import Episode, Rule, Verdict
-from pipelines.linkage.engine import AHEAD, Engine, Spoken, Start
+from pipelines.linkage.edge import AHEAD
+from pipelines.linkage.engine import Engine, Spoken, Start
 from pipelines.linkage.errors import BatchError, DeclarationError, LinkageError
 
 __all__ = [
@@ -14,14 +15,19 @@ __all__ = [
     "Derive",
     "Engine",
     "Episode",
+    "Linkage",
     "LinkageError",
+    "Match",
     "Past",
+    "Records",
     "Rule",
     "Spoken",
     "Start",
+    "Tally",
     "Verdict",
     "as_of",
     "hours",
     "minutes",
     "past",
+    "records",
 ]

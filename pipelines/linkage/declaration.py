@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.linkage.errors import DeclarationError
 
 if TYPE_CHECKING:
     from pipelines.linkage.derive import DeriveFold, Rule
+    from pipelines.linkage.engine import Fold
+    from pipelines.linkage.match import MatchFold
+    from pipelines.linkage.tally import TallyFold, TallyRule
     from schemas.feeds import Feed
 
-__all__ = ["CLOCK", "AsOf", "Derive", "Past", "as_of", "hours", "minutes", "past"]
+__all__ = ["CLOCK", "AsOf", "Derive", "Linkage", "Match", "Past", "Records", "Tally", "as_of", "hours", "minutes", "past", "records"]
 
 CLOCK = "clock.v1"
 """The feed of ticks, which every linkage reads."""
@@ -50,6 +53,23 @@ class AsOf:
     read: Literal["owned", "all"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """The recent past of a feed as the set of its records: of each identity the highest version.
+
+    ``reach`` is how far back of the line they are held, zero where the verb knows it; ``where`` names values that a field may have.
+    """
+
+    feed: str
+    reach: timedelta
+    where: Mapping[str, tuple[str, ...]]
+
+
+def records(feed: str, *, reach: timedelta = timedelta(0), where: Mapping[str, tuple[str, ...]] | None = None) -> Records:
+    """Records of ``feed``, those only of which each field in ``where`` has one of the values named there."""
+    return Records(feed=feed, reach=reach, where=where or {})
+
+
 def past(feed: str, *, value: str, reach: timedelta, every: timedelta) -> Past:
     """The past of ``feed``: its field ``value`` by key and slot, as far back as ``reach``.
 
@@ -75,8 +95,73 @@ def as_of(feed: str, *, read: Literal["owned", "all"] = "owned") -> AsOf:
     return AsOf(feed=feed, read=read)
 
 
+class Linkage(Protocol):
+    """What the runtimes know of every linkage, whatever its verb."""
+
+    @property
+    def name(self) -> str:
+        """Name of the linkage."""
+
+    @property
+    def says(self) -> str:
+        """Feed of its facts."""
+
+    @property
+    def together_by(self) -> str:
+        """Field that keeps together what is judged together; the partition key."""
+
+    @property
+    def feeds(self) -> tuple[str, ...]:
+        """Names of all feeds that it reads, the clock included."""
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """Names of the feeds of events that it reads, the leading one first."""
+
+    @property
+    def reach(self) -> timedelta:
+        """How far back of the line it looks."""
+
+    def refers_to(self, feed: str) -> bool:
+        """Whether the records of a feed are read as of their time, and are never late."""
+
+    def whole(self, feed: str) -> bool:
+        """Whether every worker reads all of a feed: the clock, and what is read by all; of others each reads what it owns."""
+
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with."""
+
+    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> Fold:
+        """The verb at work: what the engine steps, for the values of ``together_by`` that it owns."""
+
+
+class _Given:
+    """What follows for a linkage from its inputs by name."""
+
+    __slots__ = ()
+    given: Mapping[str, Past | Records | AsOf]
+
+    @property
+    def feeds(self) -> tuple[str, ...]:
+        """Names of all feeds that it reads, the clock included."""
+        return (*dict.fromkeys(each.feed for each in self.given.values()), CLOCK)
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """Names of the feeds of events that it reads, the leading one first."""
+        return tuple(dict.fromkeys(each.feed for each in self.given.values() if not isinstance(each, AsOf)))
+
+    def refers_to(self, feed: str) -> bool:
+        """Whether the records of a feed are read as of their time, and are never late."""
+        return any(isinstance(each, AsOf) for each in self.given.values() if each.feed == feed)
+
+    def whole(self, feed: str) -> bool:
+        """Whether every worker reads all of a feed: the clock, and what is read by all; of others each reads what it owns."""
+        return feed == CLOCK or any(isinstance(each, AsOf) and each.read == "all" for each in self.given.values() if each.feed == feed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Derive:
+class Derive(_Given):
     """What follows for a key along event time from the recent past of that key and of what it reads beside.
 
     Attributes:
@@ -102,27 +187,120 @@ class Derive:
         if self.for_each not in [each.feed for each in self.given.values() if isinstance(each, AsOf)]:
             raise DeclarationError(f"for_each of {self.name} must be one of its as_of inputs (got {self.for_each!r}): add it to given")
 
-    @property
-    def feeds(self) -> tuple[str, ...]:
-        """Names of all feeds that it reads, the clock included."""
-        return (*dict.fromkeys(each.feed for each in self.given.values()), CLOCK)
-
     def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> DeriveFold:
         """This verb at work: what the engine steps, for the values of ``together_by`` that it owns."""
         from pipelines.linkage.derive import DeriveFold  # it stands on this module
 
         return DeriveFold(self, feeds, settles_ms=settles_ms, owns=owns)
 
-    def input(self, feed: str) -> Past | AsOf | None:
-        """How it reads a feed; None: it does not, or it is the clock."""
-        return next((each for each in self.given.values() if each.feed == feed), None)
-
-    def whole(self, feed: str) -> bool:
-        """Whether every worker reads all of a feed: the clock, and what is read by all; of others each reads what it owns."""
-        how = self.input(feed)
-        return how is None or (isinstance(how, AsOf) and how.read == "all")
-
     @property
     def reach(self) -> timedelta:
         """How far back of the line it looks."""
         return next(each.reach for each in self.given.values() if isinstance(each, Past))
+
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with."""
+        return self.rule.later(state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match(_Given):
+    """A fact for each pair of records that belong together, and word of those that stay alone.
+
+    Attributes:
+        name: name of the linkage.
+        says: feed of its facts.
+        together_by: field that keeps together what may be paired; the partition key of both sides.
+        left: one side.
+        right: the other side. Both may read the same feed.
+        within: a pair lies at most so far apart in time.
+        within_m: a pair lies at most so far apart on the ground, metres; None: distance does not matter.
+        same: fields that are equal in a pair, beside ``together_by``.
+        valid: *any*: either may be the earlier one. *right*: the right record holds from its time, until its field
+            ``valid_until`` where it has one, and the left one falls into that.
+        alone: what is said of a left record without a partner. *said*: that there is none, once the line proves it.
+        rule: name and version under which the facts are said.
+    """
+
+    name: str
+    says: str
+    together_by: str
+    left: Records
+    right: Records
+    within: timedelta
+    within_m: float | None = None
+    same: tuple[str, ...] = ()
+    valid: Literal["any", "right"] = "any"
+    alone: Literal["said", "unsaid"] = "said"
+    rule: str
+
+    def __post_init__(self) -> None:
+        if self.within <= timedelta(0):
+            raise DeclarationError(f"within of {self.name} must be positive (got {self.within!r}): a match needs a span of time")
+        if self.within_m is not None and self.within_m <= 0:
+            raise DeclarationError(f"within_m of {self.name} must be positive (got {self.within_m!r}): a match needs a radius")
+        if self.within_m is None and not self.same:
+            raise DeclarationError(f"{self.name} must match by within_m, by same, or by both (got neither): name one")
+
+    @property
+    def given(self) -> Mapping[str, Records]:  # type: ignore[override]
+        """Its inputs by name."""
+        return {"left": self.left, "right": self.right}
+
+    @property
+    def reach(self) -> timedelta:
+        """How far back of the line it looks: a record at the far end of the span looks back a span itself."""
+        return 2 * self.within
+
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with."""
+        return state
+
+    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> MatchFold:
+        """This verb at work: what the engine steps. Only keys that it owns arrive."""
+        from pipelines.linkage.match import MatchFold  # it stands on this module
+
+        return MatchFold(self, feeds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally(_Given):
+    """Facts that are folded from the set of the records of a key: counts, sums, extremes, and what follows from them.
+
+    Attributes:
+        name: name of the linkage; also its folder.
+        says: feed of its facts.
+        together_by: field that keeps together what is judged together; the partition key.
+        given: inputs by the name under which the rule reads them.
+        every: how often it is folded again: at the first tick of each such span since midnight in Japan, over all that had arrived
+            when the span began.
+        rule: what follows.
+    """
+
+    name: str
+    says: str
+    together_by: str
+    given: Mapping[str, Records | AsOf]
+    every: timedelta
+    rule: TallyRule
+
+    def __post_init__(self) -> None:
+        if not self.observes:
+            raise DeclarationError(f"given of {self.name} must hold records (got {sorted(self.given)}): a tally counts some")
+        if self.every <= timedelta(0) or timedelta(days=1) % self.every:
+            raise DeclarationError(f"every of {self.name} must divide a day (got {self.every!r}): for example hours(24)")
+
+    @property
+    def reach(self) -> timedelta:
+        """How far back of the line it looks."""
+        return max(each.reach for each in self.given.values() if isinstance(each, Records))
+
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with."""
+        return state
+
+    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> TallyFold:
+        """This verb at work: what the engine steps. Only keys that it owns arrive."""
+        from pipelines.linkage.tally import TallyFold  # it stands on this module
+
+        return TallyFold(self, feeds)

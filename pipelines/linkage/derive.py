@@ -18,9 +18,10 @@ import numpy as np
 import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past
+from pipelines.linkage.edge import AHEAD
 from pipelines.linkage.grid import NEVER, Grid, Key, instant, instants, milliseconds
 from pipelines.linkage.reference import Reference
-from pipelines.linkage.said import WITHDRAWN, Row, Words
+from pipelines.linkage.said import WITHDRAWN, Row, Said, Words
 from pipelines.linkage.sliding import Array, Sliding
 
 if TYPE_CHECKING:
@@ -109,8 +110,10 @@ class DeriveFold:
     """A derive linkage at work over the keys of one partition."""
 
     def __init__(self, linkage: Derive, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> None:
-        self._rule, says, subjects = linkage.rule, feeds[linkage.says], feeds[linkage.for_each]
-        self._told_fields = [name for name in says.columns if name not in says.envelope]
+        self._rule, self._says, subjects = linkage.rule, feeds[linkage.says], feeds[linkage.for_each]
+        self._said = Said(linkage.rule)
+        self._told_fields = [name for name in self._says.columns if name not in self._says.envelope]
+        self._told_schema = {name: dtype for name, dtype in self._says.columns.items() if name not in ("basis", "said_at")}
         ((self._past_name, declared),) = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
         self.past = Grid(feeds[declared.feed], value=declared.value, every=declared.every, bridge=self._rule.bridge)
         self._past_feed, self._past_time, self._every_ms = declared.feed, feeds[declared.feed].time, self.past.every_ms
@@ -157,13 +160,23 @@ class DeriveFold:
         """The earliest tick (ms) after which anything can follow from time alone; ``NEVER``: any may."""
         return NEVER if self._touched is not None or self._newest is None else (self._wake - 1) * self._every_ms + 1
 
-    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[list[Row], Sequence[str]]:
+    def recall(self, said: pl.DataFrame, line_ms: int) -> None:
+        """Takes in what was said before a start, as far as it can still change."""
+        self._said.recall(_supported(self._says, said))
+        self._said.forget(line_ms)
+
+    def speak(self, *, line_ms: int, next_line_ms: int, tick_ms: int, until_ms: int) -> pl.DataFrame | None:
+        """What is new, changed or gone of the episodes that can still change."""
+        should, scope = self._evaluate(line_ms, tick_ms)
+        rows = self._said.difference(should, scope, line_ms=line_ms, until_ms=until_ms)
+        return pl.DataFrame(rows, schema=self._told_schema) if rows else None
+
+    def _evaluate(self, line_ms: int, tick_ms: int) -> tuple[list[Row], Sequence[str]]:
         """What should be said of the subjects in scope, and these subjects.
 
         Args:
             line_ms: the line; ``NEVER`` where nothing is settled.
             tick_ms: the last tick; ``NEVER`` where there was none.
-            opened: gives subject → onset (ms) of the facts that stood open at the line; read at a start only.
         """
         if self._begin is None:
             return [], []
@@ -172,7 +185,7 @@ class DeriveFold:
         self.past.know(self._spoken_for())
         if self._newest is None:
             start = first
-            self._resume(first, newest, opened())
+            self._resume(first, newest, self._said.opened(line_ms))
         else:
             start = max(first, min(self._newest + 1, newest + 1 if self._touched is None else self._touched))
             self.past.extend(start, newest + 1)
@@ -185,7 +198,8 @@ class DeriveFold:
         return self._told(scope, first, newest)
 
     def settle(self, line_ms: int) -> None:
-        """Forgets what lies further back of the line than it reaches."""
+        """Forgets what lies further back of the line than it reaches, and facts that can no longer change."""
+        self._said.forget(line_ms)
         if line_ms == NEVER or self._newest is None:
             return
         line = self.past.slot_of(line_ms)
@@ -212,8 +226,9 @@ class DeriveFold:
         self._crowded = 2 * len(self.past.keys) + _SPARE_ROWS
 
     def held(self) -> Mapping[str, int]:
-        """How many records of each input are held."""
-        return {self._past_name: self.past.held()} | {name: each.held() for name, each in self._references.items()}
+        """How many records of each input, and how many facts, are held."""
+        records = {self._past_name: self.past.held()} | {name: each.held() for name, each in self._references.items()}
+        return records | {self._says.name: len(self._said)}
 
     def _spoken_for(self) -> list[Key]:
         """The keys of ``for_each`` that are ours, though they be silent."""
@@ -406,3 +421,17 @@ class DeriveFold:
         ends = self._rule.ends(self._weighed, newest, row, subject)
         ahead = np.concatenate([least, ends])
         return [newest + self._renewal - newest % self._renewal, *ahead[ahead > newest].tolist()]
+
+
+def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:
+    """Facts as they were said, with what the engine needs to hold them: subject, onset, end."""
+    fell = (pl.col("state") == WITHDRAWN) & pl.col("ended_at").is_not_null()
+    ended = pl.when((pl.col("state") == WITHDRAWN) & ~fell).then(pl.col("said_at") + 2 * AHEAD).otherwise(pl.col("ended_at"))
+    return said.select(
+        *(name for name in feed.columns if name not in feed.envelope),
+        "revision",
+        pl.col("id").str.replace(r"/[^/]*$", "").alias("subject"),
+        pl.col("onset").to_physical().alias("onset_ms"),
+        ended.to_physical().alias("ended_ms"),
+        fell.alias("fell"),
+    )

@@ -6,9 +6,10 @@ Judged once for each record, from the record alone, so that every reader comes t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +22,10 @@ from pipelines.linkage.grid import instants, milliseconds
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["Judged", "Tells", "judge"]
+__all__ = ["AHEAD", "Judged", "Tells", "judge"]
+
+AHEAD = timedelta(minutes=10)
+"""How far the time of an observed record may lie after its arrival: clocks differ."""
 
 Row = dict[str, Any]
 Tells = Literal["observed", "now", "from_then"]
@@ -76,13 +80,21 @@ def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Ju
 
 
 def _numbers(feed: Feed, batch: pl.DataFrame) -> NDArray[np.bool_]:
-    """Which records hold no number that is infinite or none; an absent number is null."""
+    """Which records hold no number that is infinite or none, and no place that is not on Earth; an absent number is null."""
     good = np.ones(batch.height, bool)
     for name in _floats(feed):
-        values = batch[name].to_numpy()
-        if np.count_nonzero(~np.isfinite(values)) > batch[name].null_count():
-            good &= np.isfinite(values) | batch[name].is_null().to_numpy()
+        values, most = batch[name].to_numpy(), _most(feed, name)
+        fine = np.abs(values) <= most if most < np.inf else np.isfinite(values)
+        if np.count_nonzero(~fine) > batch[name].null_count():
+            good &= fine | batch[name].is_null().to_numpy()
     return good
+
+
+def _most(feed: Feed, name: str) -> float:
+    """What the size of a number may be, at most."""
+    if feed.place is None or name not in feed.place:
+        return np.inf
+    return 90.0 if name == feed.place[0] else 180.0
 
 
 def _floats(feed: Feed) -> list[str]:
@@ -144,6 +156,10 @@ def _not_a_number(feed: Feed) -> Callable[[Row], str]:
     numbers = _floats(feed)
 
     def reason(row: Row) -> str:
+        for name in numbers:
+            value, most = row[name], _most(feed, name)
+            if value is not None and math.isfinite(value) and abs(value) > most:
+                return f"{name} must be within ±{most:g}° (got {value}): WGS84, latitude before longitude"
         rule = f"{', '.join(numbers)} must be finite (got {', '.join(str(row[name]) for name in numbers)})"
         return f"{rule}: send null where there is no value"
 

@@ -8,26 +8,23 @@ transactions are its own business. A start is reading again: ``recall`` what was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from pipelines.linkage.declaration import CLOCK, AsOf, Derive
-from pipelines.linkage.edge import Tells, judge
+from pipelines.linkage.declaration import CLOCK, Linkage
+from pipelines.linkage.edge import AHEAD, Tells, judge
 from pipelines.linkage.grid import EPOCH, NEVER, instant, instants, milliseconds
-from pipelines.linkage.said import WITHDRAWN, Row, Said
+from pipelines.linkage.said import Row
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
 __all__ = ["AHEAD", "Engine", "Fold", "Spoken", "Start"]
-
-AHEAD = timedelta(minutes=10)
-"""How far the time of an observed record may lie after its arrival: clocks differ."""
 
 Batch = Mapping[str, pl.DataFrame]
 
@@ -41,39 +38,49 @@ class Fold(Protocol):
     def due(self, tick_ms: int) -> bool:
         """Whether anything can have changed since the last evaluation."""
 
-    def evaluate(self, line_ms: int, tick_ms: int, opened: Callable[[], Mapping[str, int]]) -> tuple[list[Row], Sequence[str]]:
-        """What should be said of the subjects in scope, and these subjects."""
+    def speak(self, *, line_ms: int, next_line_ms: int, tick_ms: int, until_ms: int) -> pl.DataFrame | None:
+        """What is new, changed or gone: facts without ``basis`` and ``said_at``, in a fixed order; None: nothing.
+
+        Args:
+            line_ms: the line; what is settled there stays.
+            next_line_ms: the line behind this step.
+            tick_ms: the last tick.
+            until_ms: an instant after everything that was heard.
+        """
+
+    def recall(self, said: pl.DataFrame, line_ms: int) -> None:
+        """Takes in all that was said before a start, in order."""
 
     @property
     def wakes_ms(self) -> int:
         """The earliest tick (ms) after which anything can follow from time alone; ``NEVER``: any may."""
 
     def settle(self, line_ms: int) -> None:
-        """Forgets what lies further back of the line than it reaches."""
+        """Forgets what lies further back of the line than it reaches, and facts that can no longer change."""
 
     def held(self) -> Mapping[str, int]:
-        """How many records of each input are held."""
+        """How many records of each input, and how many facts, are held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """What a step gives: facts to say as rows of the feed ``says``, and frames of ``late.v1`` and ``dead.v1`` (None: nothing).
+    """What a step gives: frames of facts to say (in the feed ``says``), of ``late.v1`` and of ``dead.v1`` (None: nothing).
 
     Late and unreadable records go out before the facts: what is said names a basis, and a successor starts behind it.
     """
 
     says: Feed
-    rows: Sequence[Row] = ()
+    facts: pl.DataFrame | None = None
     late: pl.DataFrame | None = None
     dead: pl.DataFrame | None = None
 
     @property
-    def facts(self) -> pl.DataFrame | None:
-        """The facts as a frame; None where there are none."""
-        return pl.DataFrame(self.rows, schema=self.says.columns) if self.rows else None
+    def rows(self) -> list[Row]:
+        """The facts as rows."""
+        return [] if self.facts is None else self.facts.to_dicts()
 
     def __bool__(self) -> bool:
-        return bool(self.rows) or self.late is not None or self.dead is not None
+        return self.facts is not None or self.late is not None or self.dead is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,21 +124,20 @@ class Engine:
     """
 
     def __init__(
-        self, linkage: Derive, feeds: Mapping[str, Feed], start: Start | None = None, owns: Callable[[str], bool] = lambda _: True
+        self, linkage: Linkage, feeds: Mapping[str, Feed], start: Start | None = None, owns: Callable[[str], bool] = lambda _: True
     ) -> None:
         self._linkage, self._feeds = linkage, feeds
         self._says = feeds[linkage.says]
         self._tells: dict[str, Tells] = {
-            name: "now" if name == CLOCK else "from_then" if isinstance(linkage.input(name), AsOf) else "observed" for name in linkage.feeds
+            name: "now" if name == CLOCK else "from_then" if linkage.refers_to(name) else "observed" for name in linkage.feeds
         }
         self._patience_ms = max(milliseconds(feeds[name].patience) for name in linkage.feeds)
         self._fold: Fold = linkage.fold(feeds, settles_ms=self._patience_ms, owns=owns)
-        self._said, self._basis = Said(linkage.rule), Basis()
+        self._basis = Basis()
         self._tick_ms, self.line_ms = NEVER, NEVER
         if start is not None:
             self.line_ms = NEVER if start.line is None else _milliseconds_at(start.line)
-            self._said.recall(_supported(self._says, start.said))
-            self._said.forget(self.line_ms)
+            self._fold.recall(start.said, self.line_ms)
 
     def recall(self, batch: Batch) -> None:
         """Takes in what arrived earlier, and says nothing."""
@@ -151,13 +157,15 @@ class Engine:
         judged = self._judged(batch)
         for name, each in judged.items():
             self._hear(name, each.good)
-        rows: Sequence[Row] = ()
+        facts = None
         if self._fold.due(self._tick_ms):
-            rows = self._speak()
-            self._move_line(unread or {})
+            line_ms = self._next_line(unread or {})
+            facts = self._speak(line_ms)
+            self.line_ms = line_ms
+            self._fold.settle(line_ms)
         return Spoken(
             says=self._says,
-            rows=rows,
+            facts=facts,
             late=_together([each.late for each in judged.values()]),
             dead=_together([each.dead for each in judged.values()]),
         )
@@ -174,7 +182,7 @@ class Engine:
 
     def held(self) -> Mapping[str, int]:
         """How many records of each input, and how many facts, are held."""
-        return {**self._fold.held(), self._linkage.says: len(self._said)}
+        return self._fold.held()
 
     def _judged(self, batch: Batch) -> dict[str, Any]:
         out = {}
@@ -190,37 +198,22 @@ class Engine:
             self._tick_ms = max(self._tick_ms, int(instants(frame["at"]).max()))
         self._fold.hear(name, frame)
 
-    def _speak(self) -> list[Row]:
-        should, scope = self._fold.evaluate(self.line_ms, self._tick_ms, lambda: self._said.opened(self.line_ms))
-        rows = self._said.difference(should, scope, line_ms=self.line_ms, until_ms=self._basis.arrived_ms + milliseconds(2 * AHEAD))
-        if not rows:
-            return rows
-        envelope = {"basis": self._basis.positions(), "said_at": instant(self._basis.arrived_ms)}
-        return [row | envelope for row in rows]
+    def _speak(self, next_line_ms: int) -> pl.DataFrame | None:
+        until_ms = self._basis.arrived_ms + milliseconds(2 * AHEAD)
+        news = self._fold.speak(line_ms=self.line_ms, next_line_ms=next_line_ms, tick_ms=self._tick_ms, until_ms=until_ms)
+        if news is None or not news.height:
+            return None
+        basis = pl.Series("basis", [self._basis.positions()], dtype=self._says.columns["basis"]).new_from_index(0, news.height)
+        said_at = pl.lit(instant(self._basis.arrived_ms), self._says.columns["said_at"]).alias("said_at")
+        return news.with_columns(basis, said_at).select(*self._says.columns)
 
-    def _move_line(self, unread: Mapping[str, datetime]) -> None:
+    def _next_line(self, unread: Mapping[str, datetime]) -> int:
         until = min([self._tick_ms, *(_milliseconds_at(each) for each in unread.values())])
-        self.line_ms = max(self.line_ms, until - self._patience_ms if until > NEVER else NEVER)
-        self._fold.settle(self.line_ms)
-        self._said.forget(self.line_ms)
+        return max(self.line_ms, until - self._patience_ms if until > NEVER else NEVER)
 
 
 def _milliseconds_at(time: datetime) -> int:
     return milliseconds(time - EPOCH)
-
-
-def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:
-    """Facts as they were said, with what the engine needs to hold them: subject, onset, end."""
-    fell = (pl.col("state") == WITHDRAWN) & pl.col("ended_at").is_not_null()
-    ended = pl.when((pl.col("state") == WITHDRAWN) & ~fell).then(pl.col("said_at") + 2 * AHEAD).otherwise(pl.col("ended_at"))
-    return said.select(
-        *(name for name in feed.columns if name not in feed.envelope),
-        "revision",
-        pl.col("id").str.replace(r"/[^/]*$", "").alias("subject"),
-        pl.col("onset").to_physical().alias("onset_ms"),
-        ended.to_physical().alias("ended_ms"),
-        fell.alias("fell"),
-    )
 
 
 def _together(frames: list[pl.DataFrame | None]) -> pl.DataFrame | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
 
 from connectors.kafka import ClusterError, KafkaSettings
+from connectors.kafka_writer import Writer
 from connectors.publish import LostError, Publisher, Record
 from infra.kafka import Broker, BrokerSettings
 from tests.connectors.lying import Lying, lying, made
@@ -137,3 +139,19 @@ def test_a_partition_that_stays_silent_is_given_up(cluster: KafkaSettings, monke
     monkeypatch.undo()
     publisher.close()
     assert str(told.value) == "producer must know what lies there (got nothing was acknowledged for 20 s): begin again from the topics"
+
+
+def test_who_is_closed_leaves_no_threads_behind_though_somebody_still_holds_it(cluster: KafkaSettings) -> None:
+    before = client_threads()
+    held = [opened(cluster) for opened in (Publisher, partial(Writer, name="held")) for _ in range(3)]
+    assert client_threads() > before
+    for each in held:
+        each.close()
+    while client_threads() > before:
+        time.sleep(0.01)
+
+
+def client_threads() -> int:
+    """Threads of this process that belong to clients of a broker."""
+    names = [each.read_text() for each in Path("/proc/self/task").glob("*/comm")]
+    return sum(each.startswith("rdk:") for each in names)

@@ -46,7 +46,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[SchemaRegistryClient]:
-    with closing(SchemaRegistryClient({"url": url})) as running:
+    with closing(SchemaRegistryClient({"url": url, "timeout": 20})) as running:
         yield running
 
 

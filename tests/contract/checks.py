@@ -14,7 +14,7 @@ import polars as pl
 from connectors.kafka import partition_of
 from jobs.start import Place, engine
 from jobs.why import derived_again
-from pipelines.linkage import Derive
+from pipelines.linkage import Linkage, Match
 from schemas import feed
 from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
 from tests.contract.script import Script
@@ -27,7 +27,7 @@ class Broken(AssertionError):
 
 
 def check(
-    linkage: Derive, script: Script, out: Outcome, logs: dict[str, pl.DataFrame], whole: dict[str, dict[str, Any]], g: random.Random
+    linkage: Linkage, script: Script, out: Outcome, logs: dict[str, pl.DataFrame], whole: dict[str, dict[str, Any]], g: random.Random
 ) -> None:
     """All rules that can be seen in one run."""
     equal_to_brute_force(linkage, out, whole)
@@ -39,7 +39,7 @@ def check(
     explained(linkage, out, logs, g)
 
 
-def equal_to_brute_force(linkage: Derive, out: Outcome, whole: dict[str, dict[str, Any]]) -> None:
+def equal_to_brute_force(linkage: Linkage, out: Outcome, whole: dict[str, dict[str, Any]]) -> None:
     """Rules 1, 2 and 3: what stands is the function over everything."""
     have = standing(linkage, out.facts)
     if have != whole:
@@ -52,7 +52,7 @@ def equal_to_brute_force(linkage: Derive, out: Outcome, whole: dict[str, dict[st
         raise Broken(f"1: not said {missing[:3]}, said in vain {extra[:3]}, otherwise than it should be {differ[:2]}")
 
 
-def each_revision_once(linkage: Derive, out: Outcome) -> None:
+def each_revision_once(linkage: Linkage, out: Outcome) -> None:
     """Rule 3: revisions count from 1, each once, and each says something new."""
     last: dict[str, dict[str, Any]] = {}
     for row in out.facts:
@@ -76,7 +76,7 @@ def no_step_back(out: Outcome) -> None:
             known = basis
 
 
-def replay_is_live(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:
+def replay_is_live(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:
     """Rule 4: a fact is what the rule says of the log up to its basis."""
     for row in g.sample(out.facts, min(2, len(out.facts))):
         then = at_once(linkage, upto(logs, row["basis"])).get(row["id"])
@@ -100,20 +100,35 @@ def bad_input_is_kept_apart(script: Script, out: Outcome) -> None:
         raise Broken(f"7: only {out.late} of {script.late} late and {out.dead} of {script.dead} unreadable were kept")
 
 
-def explained(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:
+def explained(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], g: random.Random) -> None:
     """Rule 10: over the records that a fact names, the rule says the same."""
     rows = [row for row in out.facts if row["state"] != "withdrawn"]
     for row in g.sample(rows, min(2, len(rows))):
         heard = upto(logs, row["basis"])
-        for each in row["because"]["ranges"]:
-            named = pl.col("gauge_id").is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
-            heard[each["feed"]] = heard[each["feed"]].filter(*named)
-        again = derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
+        again = _paired_again(linkage, row, heard) if isinstance(linkage, Match) else _derived_again(linkage, row, heard)
         if again is None or value(linkage, again) != value(linkage, row):
             raise Broken(f"10: {row['id']} revision {row['revision']} does not follow from what it names ({value(linkage, row)} / {again})")
 
 
-def _schema(linkage: Derive) -> dict[str, Any]:
+def _derived_again(linkage: Linkage, row: dict[str, Any], heard: dict[str, pl.DataFrame]) -> dict[str, Any] | None:
+    for each in row["because"]["ranges"]:
+        named = pl.col("gauge_id").is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
+        heard[each["feed"]] = heard[each["feed"]].filter(*named)
+    return derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
+
+
+def _paired_again(linkage: Match, row: dict[str, Any], heard: dict[str, pl.DataFrame]) -> dict[str, Any] | None:
+    for name in linkage.observes:
+        of = feed(name)
+        named = [record for record in row["because"].values() if record["name"] is not None and record["feed"] == name]
+        identity = [pl.col(each).to_physical() if each == of.time else pl.col(each) for each in of.identity if each != linkage.together_by]
+        label = pl.concat_str([each.cast(pl.String) for each in identity], separator="@")
+        own = pl.col(linkage.together_by) == row[linkage.together_by]
+        heard[name] = heard[name].filter(own, label.is_in([record["name"] for record in named]))
+    return at_once(linkage, heard).get(row["id"])
+
+
+def _schema(linkage: Linkage) -> dict[str, Any]:
     return feed(linkage.says).columns
 
 
@@ -122,7 +137,7 @@ def states(out: Outcome) -> Counter[str]:
     return Counter(row["state"] for row in out.facts)
 
 
-def said_again(linkage: Derive, out: Outcome, logs: dict[str, pl.DataFrame], partitions: int = 1) -> None:
+def said_again(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], partitions: int = 1) -> None:
     """Rule 4 to the byte: stepped from one basis of what was said to the next, the engine says the same revisions."""
     for partition, stream in out.streams.items():
         owned = partial(_owned, partitions, partition)
@@ -169,7 +184,7 @@ def _part(log: pl.DataFrame, name: str, before: Mapping[Place, int], until: Mapp
     return pl.concat([log[:0], *parts])
 
 
-def _beyond(log: pl.DataFrame, name: str, basis: Mapping[Place, int], partition: int, linkage: Derive) -> pl.DataFrame:
+def _beyond(log: pl.DataFrame, name: str, basis: Mapping[Place, int], partition: int, linkage: Linkage) -> pl.DataFrame:
     """What of a feed concerns a partition and lies behind a basis."""
     mine = log if linkage.whole(name) else log.filter(pl.col("partition") == partition)
     read = {p: offset for (feed_name, p), offset in basis.items() if feed_name == name}

@@ -12,7 +12,7 @@ import polars as pl
 
 from jobs.embedded import Recorded
 from jobs.start import begin, engine
-from pipelines.linkage import Derive, Engine, Spoken
+from pipelines.linkage import AsOf, Engine, Linkage, Spoken
 from schemas import feed
 
 __all__ = ["RUNTIMES", "Outcome", "at_once", "embedded", "newest", "replayed", "standing", "upto", "value"]
@@ -40,18 +40,16 @@ class Outcome:
         return [row for stream in self.streams.values() for row in stream]
 
 
-def at_once(linkage: Derive, logs: Logs) -> dict[str, dict[str, Any]]:
+def at_once(linkage: Linkage, logs: Logs) -> dict[str, dict[str, Any]]:
     """The function over everything: one evaluation of all records, nothing settled. Id → value."""
     running = engine(linkage)
     running.recall(logs)
     return standing(linkage, running.step({}).rows)
 
 
-def value(linkage: Derive, row: Mapping[str, Any]) -> dict[str, Any]:
+def value(linkage: Linkage, row: Mapping[str, Any]) -> dict[str, Any]:
     """A fact without its envelope, and without the word that tells a first statement from a later one."""
-    return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope} | {
-        "state": linkage.rule.later(row["state"])
-    }
+    return {name: each for name, each in row.items() if name not in feed(linkage.says).envelope} | {"state": linkage.later(row["state"])}
 
 
 def newest(facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -63,12 +61,12 @@ def newest(facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def standing(linkage: Derive, facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def standing(linkage: Linkage, facts: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What stands: the newest revisions that are not withdrawn, without their envelope."""
     return {id_: value(linkage, row) for id_, row in newest(facts).items() if row["state"] != "withdrawn"}
 
 
-def replayed(linkage: Derive, logs: Logs, batches: int) -> Outcome:
+def replayed(linkage: Linkage, logs: Logs, batches: int) -> Outcome:
     """In order of arrival, in so many batches of equal time, never killed."""
     out = Outcome()
     running = engine(linkage)
@@ -77,7 +75,7 @@ def replayed(linkage: Derive, logs: Logs, batches: int) -> Outcome:
     begin: datetime | None = None
     for end in [*edges, None]:
         batch = {name: _between(log, begin, end) for name, log in logs.items()}
-        _take(out, running, running.step({name: frame for name, frame in batch.items() if frame.height}))
+        _take(linkage, out, running, running.step({name: frame for name, frame in batch.items() if frame.height}))
         begin = end
     return out
 
@@ -92,7 +90,7 @@ class Killed(Exception):
     """The process died here."""
 
 
-def embedded(linkage: Derive, logs: Logs, seed: int, *, kill: float = 0.15) -> Outcome:
+def embedded(linkage: Linkage, logs: Logs, seed: int, *, kill: float = 0.15) -> Outcome:
     """Any interleaving of the feeds, any batches, killed between any two steps or within one, and started again."""
     g, out = random.Random(seed), Outcome()
     committed = dict.fromkeys(logs, 0)
@@ -110,23 +108,23 @@ def embedded(linkage: Derive, logs: Logs, seed: int, *, kill: float = 0.15) -> O
             places = {(name, 0): count for name, count in committed.items()}
             running, positions = begin(linkage, Recorded(logs=logs), places, _said(linkage, out))
             read = {name: count for (name, _), count in positions.items()}
-            _take(out, running, running.step({}, _unread(logs, read)))
+            _take(linkage, out, running, running.step({}, _unread(logs, read)))
     return out
 
 
-def _step(linkage: Derive, out: Outcome, running: Engine, logs: Logs, read: dict[str, int], take: Mapping[str, int], where: str) -> None:
+def _step(linkage: Linkage, out: Outcome, running: Engine, logs: Logs, read: dict[str, int], take: Mapping[str, int], where: str) -> None:
     batch = {name: logs[name][read[name] : read[name] + count] for name, count in take.items()}
     for name, count in take.items():
         read[name] += count
     spoken = running.step(batch, _unread(logs, read))
     if where == "read":
         raise Killed
-    if where == "half said" and spoken.rows:
-        half = replace(spoken, rows=spoken.rows[: len(spoken.rows) // 2])
-        _take(out, running, half)
+    if where == "half said" and spoken.facts is not None:
+        half = replace(spoken, facts=spoken.facts.head(spoken.facts.height // 2))
+        _take(linkage, out, running, half)
         out.torn += 1
         raise Killed
-    _take(out, running, spoken)
+    _take(linkage, out, running, spoken)
     if where == "said":
         raise Killed
 
@@ -148,15 +146,16 @@ def _unread(logs: Logs, read: Mapping[str, int]) -> dict[str, datetime]:
     return {name: log["arrived"][read[name]] for name, log in logs.items() if read[name] < log.height}
 
 
-def _said(linkage: Derive, out: Outcome) -> pl.DataFrame:
+def _said(linkage: Linkage, out: Outcome) -> pl.DataFrame:
     return pl.DataFrame(out.facts, schema=feed(linkage.says).columns)
 
 
-def _take(out: Outcome, running: Engine, spoken: Spoken) -> None:
+def _take(linkage: Linkage, out: Outcome, running: Engine, spoken: Spoken) -> None:
     out.streams.setdefault(0, []).extend(spoken.rows)
     out.late += 0 if spoken.late is None else spoken.late.height
     out.dead += 0 if spoken.dead is None else spoken.dead.height
-    out.held = max(out.held, running.held().get("levels", 0))
+    held = running.held()
+    out.held = max(out.held, sum(held[name] for name, each in linkage.given.items() if not isinstance(each, AsOf)))
 
 
 def upto(logs: Logs, basis: list[dict[str, Any]]) -> dict[str, pl.DataFrame]:

@@ -101,9 +101,10 @@ def forgets_before_it_speaks(patch: Patch) -> None:
     """3: the line moves before what follows is said."""
     speak = Engine._speak
 
-    def hasty(self: Any) -> Any:
-        self._move_line({})
-        return speak(self)
+    def hasty(self: Any, next_line_ms: int) -> Any:
+        self.line_ms = next_line_ms
+        self._fold.settle(next_line_ms)
+        return speak(self, next_line_ms)
 
     patch.setattr(Engine, "_speak", hasty)
 

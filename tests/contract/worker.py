@@ -20,7 +20,7 @@ from connectors.kafka_reader import Place, Reader
 from connectors.wire import encode
 from jobs.worker import Member, Metrics, SeatSettings, told
 from jobs.worker.seat import lead
-from pipelines.linkage import Derive
+from pipelines.linkage import Linkage
 from schemas import feed
 from tests.contract.runs import Logs, Outcome
 from tests.contract.script import Script
@@ -72,7 +72,7 @@ def placed(logs: Logs, partitions: int) -> dict[str, pl.DataFrame]:
     return out
 
 
-def made(cluster: KafkaSettings, linkage: Derive, partitions: int, config: Mapping[str, str] | None = None) -> None:
+def made(cluster: KafkaSettings, linkage: Linkage, partitions: int, config: Mapping[str, str] | None = None) -> None:
     """Makes the topics of a linkage; ``config``: further settings of each."""
     admin = AdminClient(cluster.client())
     wide = [name for name in (*linkage.feeds, linkage.says) if feed(name).key is not None]
@@ -129,7 +129,7 @@ def ends(cluster: KafkaSettings, logs: Logs, partitions: int) -> dict[Place, int
     return out
 
 
-def settled(cluster: KafkaSettings, linkage: Derive, until: Mapping[Place, int], within_s: float = DONE_WITHIN_S) -> None:
+def settled(cluster: KafkaSettings, linkage: Linkage, until: Mapping[Place, int], within_s: float = DONE_WITHIN_S) -> None:
     """Waits until every partition is committed as far as its inputs go."""
     group = Consumer(
         cluster.client(group_id=cluster.topic(f"tsunagu.{linkage.name}"), enable_auto_commit=False, isolation_level="read_committed")
@@ -152,7 +152,7 @@ def settled(cluster: KafkaSettings, linkage: Derive, until: Mapping[Place, int],
         group.close()
 
 
-def gathered(cluster: KafkaSettings, linkage: Derive, partitions: int) -> Outcome:
+def gathered(cluster: KafkaSettings, linkage: Linkage, partitions: int) -> Outcome:
     """All that stands committed in the topics of the output."""
     admin = AdminClient(cluster.client())
     reader, out, says = Reader(cluster, admin), Outcome(), feed(linkage.says)
@@ -189,7 +189,7 @@ def all_of(cluster: KafkaSettings, topic: str) -> list[KafkaMessage]:
 
 
 @contextmanager
-def running(cluster: KafkaSettings, linkage: Derive, workers: int, fault: object) -> Iterator[list[Member]]:
+def running(cluster: KafkaSettings, linkage: Linkage, workers: int, fault: object) -> Iterator[list[Member]]:
     """So many workers at once, in this process."""
     stop = threading.Event()
     settings = SeatSettings(most=200, commit_every_s=0.2, again_after_s=0.01, again_at_most_s=0.2)
@@ -206,7 +206,7 @@ def running(cluster: KafkaSettings, linkage: Derive, workers: int, fault: object
             assert not each.is_alive()
 
 
-def worker(cluster: KafkaSettings, linkage: Derive, logs: Logs, seed: int, *, kill: float, workers: int, partitions: int) -> Outcome:
+def worker(cluster: KafkaSettings, linkage: Linkage, logs: Logs, seed: int, *, kill: float, workers: int, partitions: int) -> Outcome:
     """Published bit by bit to so many workers over so many partitions, each step failing now and then."""
     g, crashes, lock = random.Random(seed), [0], threading.Lock()
 
