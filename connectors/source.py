@@ -10,7 +10,8 @@ from typing import Protocol
 
 import polars as pl
 
-from connectors import archive, fukui
+from connectors import archive, fukui, honhyo, simra
+from connectors.ticked import ticked
 
 __all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "merged", "open_source"]
 
@@ -35,12 +36,17 @@ class Source(Protocol):
         ...
 
 
-SOURCES: Mapping[str, Callable[[Path], Source]] = {"archive": archive.open, "fukui": fukui.open}
+SOURCES: Mapping[str, Callable[[Path], Source]] = {
+    "archive": archive.open,
+    "fukui": fukui.open,
+    "honhyo": ticked(honhyo.open),
+    "simra": ticked(simra.open),
+}
 CLUSTER = re.compile(r"(?P<brokers>[^/]+:\d+)(?:/(?P<drill>[a-z0-9][a-z0-9-]*))?")
 
 
-def open_source(name: str) -> Source:
-    """The source that ``kind:PATH`` names, for example ``fukui:data/fukui/flood-2024-05``.
+def open_source(name: str, kinds: Mapping[str, Callable[[Path], Source]] = SOURCES) -> Source:
+    """The source that ``kind:PATH`` names, for example ``fukui:data/fukui/flood-2024-05``; ``kinds``: those there are.
 
     Raises:
         SourceError: the kind is unknown, or there is nothing at the path.
@@ -48,12 +54,12 @@ def open_source(name: str) -> Source:
     kind, colon, path = name.partition(":")
     if kind == "kafka":
         return _cluster(path)
-    if not colon or kind not in SOURCES:
-        known = ", ".join([*SOURCES, "kafka"])
+    if not colon or kind not in kinds:
+        known = ", ".join([*kinds, "kafka"])
         raise SourceError(f"source must be KIND:PATH with KIND one of {known} (got {name!r}): for example fukui:data/fukui/flood-2024-05")
     if not Path(path).exists():
         raise SourceError(f"path of source {kind} must exist (got {path!r}): give a folder or an archive file")
-    return SOURCES[kind](Path(path))
+    return kinds[kind](Path(path))
 
 
 def _cluster(path: str) -> Source:

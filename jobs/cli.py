@@ -20,19 +20,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from connectors import SOURCES, SourceError
+from connectors import SourceError
 from connectors.archive import ArchiveError
 from connectors.fukui import FukuiError
 from connectors.gauges import GaugesError
+from connectors.honhyo import HonhyoError
 from connectors.jsonl import JsonLinesError
 from connectors.kafka import ClusterError, KafkaSettings, read_client
 from connectors.model import ModelError
+from connectors.probe import ProbeError
+from connectors.simra import SimraError
 from connectors.wire import WireError
 from jobs import bench, dead, demo, fit, gauges, ingest, record, replay, topics, why
 from jobs import run as worker
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
 from jobs.sink import SinkError
+from jobs.sources import SOURCES
 from pipelines.linkage import LinkageError
 from pipelines.upstream_flood.fit import FitError
 from schemas import FeedError, feed_names
@@ -45,7 +49,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 
 UNUSABLE = (
     SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
-    LinkageError, SinkError, why.WhyError, ClusterError, WireError, OSError,
+    HonhyoError, SimraError, ProbeError, LinkageError, SinkError, why.WhyError, ClusterError, WireError, OSError,
 )  # fmt: skip
 """What is a fault of what was given, not of the program."""
 

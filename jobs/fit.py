@@ -9,10 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from connectors import gauges, merged, model, open_source
+from connectors import gauges, merged, model
 from jobs.linkages import GAUGES
 from jobs.progress import JST, Progress
 from jobs.sink import in_folder
+from jobs.sources import open_source
 from pipelines.upstream_flood.fit import FitError, fit
 from schemas import feed
 

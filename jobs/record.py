@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from connectors import archive, merged, open_source
+from connectors import archive, merged
 from jobs.progress import Progress
+from jobs.sources import open_source
 
 __all__ = ["Record", "run"]
 

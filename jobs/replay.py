@@ -10,11 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
-from connectors import Arrivals, SourceError, gauges, merged, model, open_source
+from connectors import Arrivals, SourceError, gauges, merged, model
 from jobs.embedded import WARM_UP, replay
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import Progress
 from jobs.sink import sink
+from jobs.sources import open_source
 from pipelines.linkage import Linkage
 from pipelines.upstream_flood.evidence import FEATURES
 from pipelines.upstream_flood.model import fault

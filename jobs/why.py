@@ -11,10 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from connectors import Arrivals, archive, jsonl, merged, open_source
+from connectors import Arrivals, archive, jsonl, merged
 from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.progress import JST
 from jobs.replay import references
+from jobs.sources import open_source
 from jobs.start import engine
 from pipelines.linkage import CLOCK, Linkage, Start
 from schemas import feed

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from connectors import SOURCES, SourceError, gauges, model
+from connectors import SourceError, gauges, model
 from connectors.kafka import KafkaSettings
+from jobs.sources import SOURCES
 
 __all__ = ["LIVE", "REFERENCES", "Ingest", "kind", "named"]
 

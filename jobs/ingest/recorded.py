@@ -16,11 +16,12 @@ from itertools import compress
 
 import polars as pl
 
-from connectors import Arrivals, Source, merged, open_source
+from connectors import Arrivals, Source, merged
 from connectors.publish import Record
 from connectors.wire import encode
 from jobs.ingest.desk import Addressed, Desk
 from jobs.progress import Progress
+from jobs.sources import open_source
 from jobs.speed import Pace
 from pipelines.linkage import CLOCK
 from schemas import feed

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from connectors import SOURCES, SourceError, clock, mqtt
+from connectors import SourceError, clock, mqtt
 from connectors.kafka import read_client
 from connectors.publish import LostError
 from jobs.ingest.desk import Desk
 from jobs.ingest.live import Receiver, observed, publish_ticks
 from jobs.ingest.plan import REFERENCES, Ingest, kind, named
 from jobs.ingest.recorded import Recorded, publish_references
+from jobs.sources import SOURCES
 from jobs.speed import Pace
 
 __all__ = ["run"]

@@ -47,6 +47,7 @@ def test_a_record_without_a_key_keeps_none(cluster: KafkaSettings) -> None:
     made(cluster, topic)
     publisher = Publisher(cluster)
     publisher.send(Record(topic, 0, None, b"tick", 7, "clock@1"))
+    publisher.flush()
     publisher.close()
     assert lying(cluster, topic) == [Lying(0, None, b"tick", 7, "clock@1")]
 

@@ -20,7 +20,9 @@ from schemas.feeds import parse
 
 FOLDER = Path(schemas.feeds.__file__).parent / "avro"
 NOON = datetime(2024, 5, 28, 12, tzinfo=UTC)
-UNITS = ("_m", "_mm", "_mps", "_deg", "_p", "_s", "_h")
+BARE = ("p_exceed", "score", "rank_share", "latent_rank_share")
+"""A probability, accidents a year, shares of cells."""
+UNITS = ("_m", "_mm", "_mps", "_deg", "_p", "_s", "_h", "_g")
 
 
 def written(name: str) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def test_times_are_utc_timestamps_and_none_of_them_is_a_bare_number(name: str) -
 def test_a_number_that_is_measured_bears_its_unit(name: str) -> None:
     measured = [
         each["name"] for each in written(name)["fields"]
-        if "double" in (each["type"] if isinstance(each["type"], list) else [each["type"]]) and each["name"] != "p_exceed"
+        if "double" in (each["type"] if isinstance(each["type"], list) else [each["type"]]) and each["name"] not in BARE
     ]  # fmt: skip
     assert [each for each in measured if not each.endswith(UNITS)] == []
 
@@ -235,6 +237,8 @@ def value(kind: Any, *, empty: bool) -> Any:
             return NOON + timedelta(milliseconds=0 if empty else 7)
         case "string":
             return "" if empty else "朝谷"
+        case "boolean":
+            return not empty
         case "bytes":
             return b"" if empty else b"\xff\x00"
         case "float":

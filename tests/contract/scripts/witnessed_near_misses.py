@@ -48,7 +48,7 @@ def _records(g: random.Random, count: int) -> list[Arrival]:
             at_s, (lat, lon) = g.randint(0, HAPPENS_MIN * 60), g.choice(CROSSINGS)
         record = _record(g, number, at_s + g.randint(-800, 800), lat + g.gauss(0, 3e-4), lon + g.gauss(0, 3e-4))
         out += [Arrival(minute=_arrives(g, record), record=record) for _ in range(g.choice([1, 1, 1, 2]))]
-        if g.random() < 0.25:
+        if g.random() < 0.4:
             later = (
                 record
                 | {"version": 2}
