@@ -33,7 +33,7 @@ from connectors.simra import SimraError
 from connectors.wire import WireError
 from jobs import bench, dead, demo, fit, gauges, ingest, record, replay, topics, why
 from jobs import run as worker
-from jobs.linkages import GAUGES, LINKAGES, MODEL
+from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import JST
 from jobs.sink import SinkError
 from jobs.sources import SOURCES
@@ -265,7 +265,7 @@ def _take_sources(parser: argparse.ArgumentParser) -> None:
 
 def _take_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
-    parser.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help="fitted model (Avro); default: the one in data/")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="fitted model (Avro); default: the one in data/")
 
 
 def _take_period(parser: argparse.ArgumentParser, what: str) -> None:

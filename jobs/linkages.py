@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 import pipelines
 from pipelines.linkage import Derive, Linkage, Match, Tally
 
-__all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL"]
+__all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL", "MODELS"]
 
 
 def _declared() -> Iterator[Linkage]:
@@ -27,3 +27,5 @@ LINKAGES: Mapping[str, Linkage] = {each.name: each for each in _declared()}
 DATA = Path(__file__).parent.parent / "data"
 GAUGES = DATA / "fukui" / "gauges.csv"
 MODEL = DATA / "fukui" / "flood-model.avro"
+MODELS: Mapping[str, Path] = {"river.flood-model.v1": MODEL, "road.spot-model.v1": DATA / "npa" / "spot-model.avro"}
+"""The fitted model of each feed of models that is used unless another is named."""

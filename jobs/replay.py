@@ -12,7 +12,7 @@ import polars as pl
 
 from connectors import Arrivals, SourceError, gauges, merged, model
 from jobs.embedded import WARM_UP, replay
-from jobs.linkages import GAUGES, LINKAGES, MODEL
+from jobs.linkages import GAUGES, LINKAGES, MODEL, MODELS
 from jobs.progress import Progress
 from jobs.sink import sink
 from jobs.sources import open_source
@@ -31,19 +31,19 @@ class Replay:
     sources: tuple[str, ...]
     to: str
     gauges: Path = GAUGES
-    model: Path = MODEL
+    model: Path | None = None
     since: datetime | None = None
     until: datetime | None = None
 
 
-def references(gauges_file: Path, model_file: Path) -> dict[str, pl.DataFrame]:
-    """Gauges and model as if known from the day on which they begin to hold."""
-    models = model.read(model_file)
-    for record in models.iter_rows(named=True):
+def references(linkage: Linkage, gauges_file: Path = GAUGES, model_file: Path | None = None) -> dict[str, pl.DataFrame]:
+    """What a linkage reads of gauges and models, as if known from the day on which they begin to hold."""
+    out = {name: model.read(model_file or usual, name) for name, usual in MODELS.items() if name in linkage.feeds}
+    for record in out.get("river.flood-model.v1", pl.DataFrame()).iter_rows(named=True):
         wrong = fault(record, FEATURES)
         if wrong is not None:
-            raise model.ModelError(f"{wrong} ({model_file.name})")
-    return {"river.gauge.v1": gauges.read(gauges_file), "river.flood-model.v1": models}
+            raise model.ModelError(f"{wrong} ({(model_file or MODEL).name})")
+    return out | ({"river.gauge.v1": gauges.read(gauges_file)} if "river.gauge.v1" in linkage.feeds else {})
 
 
 def spoken(
@@ -76,7 +76,7 @@ def run(settings: Replay) -> int:
     linkage = LINKAGES[settings.linkage]
     counts: dict[str, int] = {}
     with Progress() as progress, ExitStack() as stack:
-        known = references(settings.gauges, settings.model)
+        known = references(linkage, settings.gauges, settings.model)
         to = sink(settings.to, linkage.says, stack)
         for name, frame in spoken(linkage, settings.sources, known, settings.since, settings.until, progress):
             to.write(name, frame)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from connectors import Arrivals, archive, jsonl, merged
-from jobs.linkages import GAUGES, LINKAGES, MODEL
+from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import JST
 from jobs.replay import references
 from jobs.sources import open_source
@@ -39,7 +39,7 @@ class Why:
     sources: tuple[str, ...]
     revision: int | None = None
     gauges: Path = GAUGES
-    model: Path = MODEL
+    model: Path | None = None
 
 
 def run(settings: Why) -> int:
@@ -47,7 +47,7 @@ def run(settings: Why) -> int:
     linkage = LINKAGES["upstream_flood"]
     fact = _fact(linkage, settings)
     row = fact.row(0, named=True)
-    known = references(settings.gauges, settings.model)
+    known = references(linkage, settings.gauges, settings.model)
     readings = _readings(settings.sources, row)
     names = {gauge_id: name for gauge_id, name in known["river.gauge.v1"].select("gauge_id", "name").iter_rows()}
     print("\n".join(_told(row, readings, names)))

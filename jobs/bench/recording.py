@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from connectors import open_source
-from jobs.linkages import DATA, GAUGES, LINKAGES, MODEL
+from jobs.linkages import DATA, LINKAGES
 from jobs.replay import references
 from jobs.start import engine
 from pipelines.linkage import CLOCK
@@ -86,7 +86,7 @@ def known(region: str = HOME) -> dict[str, pl.DataFrame]:
 
 @cache
 def _references() -> Mapping[str, pl.DataFrame]:
-    return references(GAUGES, MODEL)
+    return references(FLOOD)
 
 
 def standing(rows: Any) -> Facts:

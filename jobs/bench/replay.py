@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from connectors import jsonl, open_source
 from jobs.embedded import WARM_UP, replay
-from jobs.linkages import DATA, GAUGES, LINKAGES, MODEL
+from jobs.linkages import DATA, LINKAGES
 from jobs.progress import JST
 from jobs.replay import placed, references
 
@@ -45,7 +45,7 @@ class _Watch:
 def run() -> int:
     """Measures, and prints what was measured; returns the exit code."""
     linkage = LINKAGES["upstream_flood"]
-    known = references(GAUGES, MODEL)
+    known = references(linkage)
     decode, whole = _Watch(), _Watch()
     marks, rows = [0.0], 0
     with ExitStack() as stack:

@@ -40,7 +40,7 @@ def run(to: Path) -> int:
     """Replays the flood, tells it, and writes ``flood.html``; returns the exit code."""
     to.mkdir(parents=True, exist_ok=True)
     linkage = LINKAGES["upstream_flood"]
-    known = references(GAUGES, MODEL)
+    known = references(linkage, GAUGES, MODEL)
     with Progress() as progress:
         said = [frame for name, frame in spoken(linkage, [f"fukui:{READINGS}"], known, SINCE, UNTIL, progress) if name == linkage.says]
     notices, gauges = pl.concat(said), known["river.gauge.v1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,7 @@ __all__ = ["LIVE", "REFERENCES", "Ingest", "kind", "named"]
 REFERENCES: Mapping[str, tuple[str, Callable[[Path], pl.DataFrame]]] = {
     "gauges": ("river.gauge.v1", gauges.read),
     "model": ("river.flood-model.v1", model.read),
+    "spot-model": ("road.spot-model.v1", partial(model.read, of="road.spot-model.v1")),
 }
 LIVE = ("clock", "mqtt")
 
