@@ -56,7 +56,7 @@ check: $(VENV)/.check ## lint, format, types and the versions of schemas
 	exit $$status
 
 kafka: $(VENV)/.app $(VENV)/.live ## a Kafka broker on 127.0.0.1:9092 until interrupted; needs Java and Maven, no Docker
-	@$(PY) -m infra.kafka.broker $(ARGS)
+	@$(PY) -m infra.kafka $(ARGS)
 
 bench: $(VENV)/.app $(VENV)/.live $(VENV)-quix/.peer $(VENV)-faust/.peer ## how many readings a second, how long until a statement is seen, and beside peers
 	@$(VENV)/bin/tsunagu bench replay

@@ -195,7 +195,7 @@ def fetch(libs: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a broker until it is interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m infra.kafka.broker", description="Runs one Kafka broker on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m infra.kafka", description="Runs one Kafka broker on this machine.")
     parser.add_argument("--folder", type=Path, default=Path("build/kafka"), help="data, settings and log; default: build/kafka")
     parser.add_argument("--port", type=int, default=9092, help="port for clients; default: 9092")
     given = parser.parse_args(arguments)
@@ -212,8 +212,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         broker.stop()
     return os.EX_OK
-
-
-if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    sys.exit(main())

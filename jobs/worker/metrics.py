@@ -1,11 +1,13 @@
 """What a worker tells of itself over HTTP: ``/metrics`` for Prometheus, ``/health`` for whoever restarts it.
 
-Healthy is a worker that is asked for its membership and whose seats all work; otherwise 503, with what is wrong as JSON.
+Healthy is a worker that is asked for its membership and whose seats all work, or have begun to a few minutes ago; otherwise 503, with
+what is wrong as JSON.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Gauges", "Metrics", "serve"]
 
 SEAT = ("linkage", "partition")
+STARTS_WITHIN_S = 300.0
+"""A seat reads again what was said and what is recent; who is not done by then does not get on."""
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 600, 3600)
 
 
@@ -51,6 +55,7 @@ class Metrics:
             registry=of,
         )
         self.seats: dict[tuple[str, int], dict[str, Any]] = {}
+        self.begun: dict[tuple[str, int], float] = {}
         self.polled: dict[str, float] = {}
         self.refused: dict[str, str] = {}
 
@@ -62,9 +67,14 @@ class Metrics:
     def fault(self) -> dict[str, Any]:
         """What is wrong; empty: nothing."""
         late = [name for name, at in self.polled.items() if time.monotonic() - at > 30]
-        ill = {f"{name}[{p}]": dict(seat) for (name, p), seat in list(self.seats.items()) if seat["state"] == "failed"}
+        ill = {f"{name}[{p}]": dict(seat) for (name, p), seat in list(self.seats.items()) if self._ill((name, p), seat)}
         refused = {"refused": dict(self.refused)} if self.refused else {}
         return ({"not polled": late} if late else {}) | refused | ({"seats": ill} if ill else {})
+
+    def _ill(self, key: tuple[str, int], seat: Mapping[str, Any]) -> bool:
+        """Whether a seat has failed, or has been starting for too long."""
+        long_ago = time.monotonic() - self.begun.get(key, math.inf) > STARTS_WITHIN_S
+        return seat["state"] == "failed" or (seat["state"] == "starting" and long_ago)
 
 
 class Gauges:
@@ -75,6 +85,7 @@ class Gauges:
         self._key = linkage, partition
         self._seat: dict[str, Any] = {"state": "starting"}
         metrics.seats[self._key] = self._seat
+        metrics.begun[self._key] = time.monotonic()
 
     def state(self, state: str) -> None:
         """Starting, working or failed; who failed is so until it works again."""
@@ -95,7 +106,7 @@ class Gauges:
     def ended(self) -> None:
         """Somebody else has the partition now, or nobody."""
         if self._metrics.seats.get(self._key) is self._seat:
-            del self._metrics.seats[self._key]
+            del self._metrics.seats[self._key], self._metrics.begun[self._key]
             self._metrics.forget(*self._at)
 
     def stepped(self, running: Engine, inputs: Inputs, spoken: Spoken, taken: Taken) -> None:
