@@ -1,6 +1,21 @@
 """The engine and its verbs. A linkage is declared with these names; everything else is private to the engine."""
 
-from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Linkage, Match, Past, Records, Tally, as_of, hours, minutes, past, records
+from pipelines.linkage.declaration import (
+    CLOCK,
+    AsOf,
+    Derive,
+    Linkage,
+    Match,
+    Past,
+    Records,
+    Route,
+    Tally,
+    as_of,
+    hours,
+    minutes,
+    past,
+    records,
+)
 from pipelines.linkage.derive import Episode, Rule, Verdict
 from pipelines.linkage.edge import AHEAD
 from pipelines.linkage.engine import Engine, Spoken, Start
@@ -20,6 +35,7 @@ __all__ = [
     "Match",
     "Past",
     "Records",
+    "Route",
     "Rule",
     "Spoken",
     "Start",

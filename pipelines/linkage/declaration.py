@@ -16,10 +16,26 @@ if TYPE_CHECKING:
     from pipelines.linkage.derive import DeriveFold, Rule
     from pipelines.linkage.engine import Fold
     from pipelines.linkage.match import MatchFold
+    from pipelines.linkage.route import RouteFold
     from pipelines.linkage.tally import TallyFold, TallyRule
     from schemas.feeds import Feed
 
-__all__ = ["CLOCK", "AsOf", "Derive", "Linkage", "Match", "Past", "Records", "Tally", "as_of", "hours", "minutes", "past", "records"]
+__all__ = [
+    "CLOCK",
+    "AsOf",
+    "Derive",
+    "Linkage",
+    "Match",
+    "Past",
+    "Records",
+    "Route",
+    "Tally",
+    "as_of",
+    "hours",
+    "minutes",
+    "past",
+    "records",
+]
 
 CLOCK = "clock.v1"
 """The feed of ticks, which every linkage reads."""
@@ -292,8 +308,8 @@ class Tally(_Given):
 
     @property
     def reach(self) -> timedelta:
-        """How far back of the line it looks."""
-        return max(each.reach for each in self.given.values() if isinstance(each, Records))
+        """How far back of the line it looks: as its inputs, and as far as the last fold may lie behind the line."""
+        return max(each.reach for each in self.given.values() if isinstance(each, Records)) + self.every
 
     def later(self, state: str) -> str:
         """The state under which a fact is held, whichever it was said with."""
@@ -303,4 +319,48 @@ class Tally(_Given):
         """This verb at work: what the engine steps. Only keys that it owns arrive."""
         from pipelines.linkage.tally import TallyFold  # it stands on this module
 
-        return TallyFold(self, feeds)
+        return TallyFold(self, feeds, settles_ms=settles_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(_Given):
+    """Records under new keys: each in its shard of space, copied to the shards within a halo.
+
+    Attributes:
+        name: name of the linkage.
+        says: feed of the records under their new key: the fields of the one that is read, ``by``, and ``home``, which tells the
+            record in its own shard from its copies.
+        together_by: key of the records that are read.
+        records: what is read.
+        by: field of the new key.
+        resolution: H3 resolution of the shards.
+        halo_m: whatever lies nearer than this to a record of a shard reaches that shard, metres.
+    """
+
+    name: str
+    says: str
+    together_by: str
+    records: Records
+    by: str
+    resolution: int
+    halo_m: float
+
+    @property
+    def given(self) -> Mapping[str, Records]:  # type: ignore[override]
+        """Its inputs by name."""
+        return {"records": self.records}
+
+    @property
+    def reach(self) -> timedelta:
+        """How far back of the line it looks."""
+        return timedelta(0)
+
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with."""
+        return state
+
+    def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> RouteFold:
+        """This verb at work: what the engine steps. Only keys that it owns arrive."""
+        from pipelines.linkage.route import RouteFold  # it stands on this module
+
+        return RouteFold(self, feeds)

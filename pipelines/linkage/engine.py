@@ -203,6 +203,8 @@ class Engine:
         news = self._fold.speak(line_ms=self.line_ms, next_line_ms=next_line_ms, tick_ms=self._tick_ms, until_ms=until_ms)
         if news is None or not news.height:
             return None
+        if "basis" not in self._says.columns:  # a route hands records on: they keep their arrival, and nothing is said of them
+            return news
         basis = pl.Series("basis", [self._basis.positions()], dtype=self._says.columns["basis"]).new_from_index(0, news.height)
         said_at = pl.lit(instant(self._basis.arrived_ms), self._says.columns["said_at"]).alias("said_at")
         return news.with_columns(basis, said_at).select(*self._says.columns)
