@@ -21,16 +21,19 @@ DEBIAN = chromium:chromium java:default-jre-headless mvn:maven kcat:kcat mosquit
 .DELETE_ON_ERROR:
 # Two pips in one environment would tread on each other.
 .NOTPARALLEL:
-.PHONY: help install demo test check kafka bench torture pins clean
+.PHONY: help install demo demo-spots test check kafka bench torture pins clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.app ## .venv/bin/tsunagu and what it runs on
 	@echo "installed: $(VENV)/bin/tsunagu"
 
 demo: $(VENV)/.app ## a recorded flood in Fukui, told again; needs no server
 	@$(VENV)/bin/tsunagu demo $(ARGS)
+
+demo-spots: $(VENV)/.app ## places in Fukui that may be more dangerous than their record; needs no server
+	@$(VENV)/bin/tsunagu demo spots $(ARGS)
 
 test: $(VENV)/.app $(VENV)/.test ## all tests and all documented examples; CI=true: a skip is a failure
 	@for each in $(DEBIAN); do \

@@ -30,6 +30,7 @@ AT_MOST = 20_000
 """Records that may wait for their acknowledgement; whoever sends more, waits."""
 
 CLOSES_WITHIN_S = 1.0
+HEARS_WITHIN_S = 10.0
 
 GIVES_UP_AFTER_S = 20.0
 """So long may a partition acknowledge nothing of what was sent to it."""
@@ -184,10 +185,15 @@ class Publisher:
 
     def _told(self) -> ClusterError | LostError:
         """Why nothing more is published. That a producer has ended is heard before the fault of the record that ended it."""
-        until = time.monotonic() + CLOSES_WITHIN_S
-        while self._fault is not None and self._fault.fatal() and len(self) and time.monotonic() < until:
+        until = time.monotonic() + HEARS_WITHIN_S
+        while self._fault is not None and _ended(self._fault) and len(self) and time.monotonic() < until:
             self._hear(0.05)
         fault = self._fault
         if fault is None or fault.code() in _PASSING:
             return LostError(f"producer must know what lies there (got {fault and fault.str()}): begin again from the topics")
         return ClusterError(f"topic {self._fault_of} must take records (got {fault.str()}): see docs/live.md")
+
+
+def _ended(fault: KafkaError) -> bool:
+    """Whether it says no more than that the producer has ended."""
+    return bool(fault.fatal()) or fault.code() == KafkaError._FATAL

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import polars as pl
 
-from connectors import archive, fukui, honhyo, simra
+from connectors import archive, fukui, honhyo, npa, simra
 from connectors.ticked import ticked
 
 __all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "merged", "open_source"]
@@ -40,6 +40,7 @@ SOURCES: Mapping[str, Callable[[Path], Source]] = {
     "archive": archive.open,
     "fukui": fukui.open,
     "honhyo": ticked(honhyo.open),
+    "npa": ticked(npa.open),
     "simra": ticked(simra.open),
 }
 CLUSTER = re.compile(r"(?P<brokers>[^/]+:\d+)(?:/(?P<drill>[a-z0-9][a-z0-9-]*))?")

@@ -28,15 +28,19 @@ from connectors.honhyo import HonhyoError
 from connectors.jsonl import JsonLinesError
 from connectors.kafka import ClusterError, KafkaSettings, read_client
 from connectors.model import ModelError
+from connectors.npa import NpaError
 from connectors.probe import ProbeError
 from connectors.simra import SimraError
 from connectors.wire import WireError
-from jobs import bench, dead, demo, fit, gauges, ingest, record, replay, topics, why
+from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, record, replay, spots, topics, why
 from jobs import run as worker
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import JST
 from jobs.sink import SinkError
 from jobs.sources import SOURCES
+from pipelines.latent_accident_spots.fit import FitError as SpotFitError
+from pipelines.latent_accident_spots.score import ScoreError
+from pipelines.latent_accident_spots.tallies import TallyError
 from pipelines.linkage import LinkageError
 from pipelines.upstream_flood.fit import FitError
 from schemas import FeedError, feed_names
@@ -49,7 +53,8 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 
 UNUSABLE = (
     SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
-    HonhyoError, SimraError, ProbeError, LinkageError, SinkError, why.WhyError, ClusterError, WireError, OSError,
+    SpotFitError, ScoreError, TallyError,
+    HonhyoError, NpaError, SimraError, ProbeError, LinkageError, SinkError, why.WhyError, ClusterError, WireError, OSError,
 )  # fmt: skip
 """What is a fault of what was given, not of the program."""
 
@@ -111,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_replay(commands)
     _add_fit(commands)
+    _add_score(commands)
     _add_why(commands)
     _add_gauges(commands)
     _add_record(commands)
@@ -140,15 +146,34 @@ def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
 
 def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("fit", help="learn the numbers of a rule from recorded arrivals", description=_about(fit))  # type: ignore[attr-defined]
-    parser.add_argument("linkage", choices=["upstream_flood"], help="which linkage")
+    parser.add_argument("linkage", choices=["upstream_flood", "latent_accident_spots"], help="which linkage")
     _take_sources(parser)
     parser.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
     _take_period(parser, "arrival times")
     parser.add_argument(
-        "--without", nargs=2, type=_time, metavar=("T1", "T2"), help="leave out what arrived in this period, a flood to be judged on"
+        "--without",
+        nargs=2,
+        type=_time,
+        metavar=("T1", "T2"),
+        help="leave out what arrived in this period, a flood to be judged on",
     )
     parser.add_argument("--to", required=True, type=Path, metavar="MODEL", help="file to write the model to (Avro)")
-    parser.set_defaults(run=lambda given: fit.run(_settings(fit.Fit, given)))
+    parser.set_defaults(run=_fit)
+
+
+def _fit(given: argparse.Namespace) -> int:
+    if given.linkage == "latent_accident_spots":
+        return spots.fit(_settings(spots.Fit, given))
+    return fit.run(_settings(fit.Fit, given))
+
+
+def _add_score(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("score", help="judge what a rule foretold by what happened", description=_about(spots))  # type: ignore[attr-defined]
+    parser.add_argument("linkage", choices=["latent_accident_spots"], help="which linkage")
+    _take_sources(parser)
+    parser.add_argument("--year", type=int, metavar="YEAR", help="the year to foretell; default: the newest of which a file is there")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="fitted model (Avro); default: one that is fitted on the years before")
+    parser.set_defaults(run=lambda given: spots.score(_settings(spots.Score, given)))
 
 
 def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -179,17 +204,18 @@ def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("demo", help="tell a recorded flood in the terminal and as a page", description=_about(demo))  # type: ignore[attr-defined]
+    parser = commands.add_parser("demo", help="tell a recorded story in the terminal and as a page", description=_about(demo))  # type: ignore[attr-defined]
+    parser.add_argument("what", nargs="?", choices=["flood", "spots"], default="flood", help="default: flood")
     parser.add_argument("--to", type=Path, default=Path("build/demo"), metavar="DIR", help="folder for the page; default: build/demo")
-    parser.set_defaults(run=lambda given: demo.run(given.to))
+    parser.set_defaults(run=lambda given: (demo if given.what == "flood" else demo_spots).run(given.to))
 
 
 def _add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("bench", help="measure a replay or a worker on this machine", description=_about(bench))  # type: ignore[attr-defined]
-    parser.add_argument("what", nargs="?", choices=["replay", "live"], default="replay", help="default: replay")
-    parser.add_argument("--layout", choices=["plain", "markdown"], default="plain", help="of the tables of live; default: plain")
-    parser.add_argument("--size", type=_part, default=1.0, metavar="PART", help="part of the full volume of live, for example 0.1")
-    parser.add_argument("--against", choices=["peers", "nobody"], default="peers", help="whom live measures beside; default: peers")
+    parser.add_argument("what", nargs="?", choices=["replay", "live", "match"], default="replay", help="default: replay")
+    parser.add_argument("--layout", choices=["plain", "markdown"], default="plain", help="of the tables of live and match; default: plain")
+    parser.add_argument("--size", type=_part, default=1.0, metavar="PART", help="part of the full volume of live or match, for example 0.1")
+    parser.add_argument("--against", choices=["peers", "nobody"], default="peers", help="beside whom; default: peers")
     parser.set_defaults(run=lambda given: bench.run(_settings(bench.Bench, given)))
 
 

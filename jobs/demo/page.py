@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from html import escape
-from importlib import resources
 from typing import Any
 
 import polars as pl
 
+from jobs.demo.template import fill
 from jobs.demo.told import JST, LEVEL_NAMES, NOT_KNOWN, Entry, entries, lead_quartiles, newest_gauges
 
 __all__ = ["render"]
 
 _LEVEL_FIELDS = ("l1_standby_m", "l2_caution_m", "l3_evacuation_m", "l4_danger_m")
-_EMBEDDED = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"})
 
 
 def render(
@@ -66,15 +62,7 @@ def render(
         "answer_en": _answer_en(told),
         "answer_ja": _answer_ja(told),
     }
-    filled = {name: escape(text) for name, text in words.items()} | {"data": _embedded(data)}
-    template = resources.files("jobs.demo").joinpath("page.html").read_text(encoding="utf-8")
-    # One pass: what is filled in is never looked at again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], template)
-
-
-def _embedded(data: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(_EMBEDDED)
+    return fill("jobs.demo", words, data)
 
 
 # Words --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -33,6 +33,9 @@ _LASTING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAI
 """Faults that last until somebody mends the cluster; they are told once."""
 
 
+Heard = Callable[[Consumer, Sequence[TopicPartition]], None]
+
+
 class Member:
     """A member of the group of a linkage.
 
@@ -54,7 +57,7 @@ class Member:
             linkage=linkage, cluster=cluster, membership=lambda: self._membership, admin=AdminClient(cluster.client()), fault=fault,
             settings=settings, ids=ids,
         )  # fmt: skip
-        self._instance = instance
+        self._instance, self._lags = instance, False
         self.seats: dict[int, Seat] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -67,7 +70,8 @@ class Member:
                 self._end(list(self.seats))
                 with suppress(KafkaException):  # a group that has put it out takes no word from it
                     group.unsubscribe()
-                group.close()
+                with suppress(SystemError):  # it loses the error of a call that ended together with it
+                    group.close()
                 self._metrics.polled.pop(self._linkage.name, None)
 
     def _joined(self) -> Consumer:
@@ -86,12 +90,25 @@ class Member:
             )
         )
         topic = self._cluster.topic(lead(self._linkage))
-        group.subscribe([topic], on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
+        group.subscribe([topic], on_assign=self._kept(self._given), on_revoke=self._kept(self._taken), on_lost=self._kept(self._lost))
         return group
+
+    def _kept(self, then: Heard) -> Heard:
+        """What is raised while the client calls us would reach whoever called it last, or nobody: the group is left and joined again."""
+
+        def heard(group: Consumer, partitions: Sequence[TopicPartition]) -> None:
+            try:
+                then(group, partitions)
+            except Exception:
+                log.exception("%s could not follow its group", self._linkage.name)
+                self._lags = True
+
+        return heard
 
     def _belong(self, group: Consumer, stop: threading.Event) -> None:
         """Stays in the group until it is asked to stop, or the group has put it out for good."""
-        while not stop.is_set():
+        self._lags = False
+        while not (stop.is_set() or self._lags):
             message = group.poll(0)
             self._membership = group.consumer_group_metadata()
             self._metrics.polled[self._linkage.name] = time.monotonic()

@@ -1,8 +1,26 @@
 """Latent accident spots: places that are dangerous before the accident statistics say so."""
 
-from pipelines.linkage import Match, minutes, records
+from pipelines.latent_accident_spots.judge import SpotRule
+from pipelines.linkage import Match, Tally, as_of, hours, minutes, records
 
-__all__ = ["witnessed_near_misses"]
+__all__ = ["latent_accident_spots", "witnessed_near_misses"]
+
+DAY = hours(24)
+
+latent_accident_spots = Tally(
+    name="latent_accident_spots",
+    says="road.spot.v1",
+    together_by="region",
+    given=dict(
+        accidents=records("road.accident.v1", reach=3653 * DAY),
+        near_misses=records("road.near-miss.v1", reach=1100 * DAY),
+        passes=records("road.passes.v1", reach=1100 * DAY),
+        years=as_of("road.accident-year.v1"),
+        model=as_of("road.spot-model.v1", read="all"),
+    ),
+    every=DAY,
+    rule=SpotRule(),
+)
 
 witnessed_near_misses = Match(
     name="witnessed_near_misses",

@@ -53,13 +53,11 @@ class MatchFold:
         """What was said before a start, until the first word; None: it was compared."""
         self._said_alone: frozenset[str] = frozenset()
         """Ids that a start found said ahead of its own line."""
-        self._heard = False
 
     # -- the past -----------------------------------------------------------------------------------------------
 
     def hear(self, feed: str, batch: pl.DataFrame) -> None:
         """Takes in records that are neither late nor unreadable."""
-        self._heard = True
         if feed == CLOCK:
             return
         for side, declared in zip(self._sides, (self._linkage.left, self._linkage.right), strict=True):
@@ -93,8 +91,8 @@ class MatchFold:
     # -- what is said -------------------------------------------------------------------------------------------
 
     def due(self, tick_ms: int) -> bool:
-        """Whether anything can have changed since the last evaluation."""
-        return self._heard or self._before is not None
+        """Always: a step that heard nothing, since all that it read was late, may have moved the line, and somebody is alone."""
+        return True
 
     def recall(self, said: pl.DataFrame, line_ms: int) -> None:
         """Takes in what was said before a start, as far as it can still change."""
@@ -103,13 +101,13 @@ class MatchFold:
 
     def speak(self, *, line_ms: int, next_line_ms: int, tick_ms: int, until_ms: int) -> pl.DataFrame | None:
         """Pairs that are new, corrected or gone, and those who turn out to stay alone."""
-        self._heard = False
         if self._before is not None:
             news = self._first_word(line_ms, next_line_ms, self._before)
             self._before = None
         else:
             news = self._news(line_ms, next_line_ms)
         self._changes.clear()
+        news = news.filter(pl.col("time").to_physical() >= line_ms)
         if not news.height:
             return None
         return news.sort(pl.col("state") != WITHDRAWN, "id")

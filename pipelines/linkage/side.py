@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipelines.linkage.errors import DeclarationError
 from pipelines.linkage.runs import Runs
 from pipelines.linkage.space import cells, covering, disks, geodesic_m
 
@@ -48,9 +49,13 @@ class Side:
         match: how pairs are made.
         feed: the feed.
         span_ms: width of a span of event time.
+
+    Raises:
+        DeclarationError: the match names a field that the feed has not, or distances where the feed has no place.
     """
 
     def __init__(self, declared: Records, match: Match, feed: Feed, span_ms: int) -> None:
+        _check(declared, match, feed)
         self.feed, self._where = feed, declared.where
         self._span_ms, self._within_m = span_ms, match.within_m
         self._ends = match.valid == "right" and declared is match.right
@@ -209,13 +214,21 @@ class Side:
         if self._same:
             good &= self["same"][own] == other["same"][theirs]
         theirs, own = theirs[good], own[good]
-        if len(self._group_names) > 1 or len(other._group_names) > 1:
+        if len(self._group_names) > 1 or self._group_names != other._group_names:
             good = (self.together(own) == other.together(theirs)).to_numpy()
             theirs, own = theirs[good], own[good]
         if self._same:
             good = (self._equal.gather(own) == other._equal.gather(theirs)).to_numpy()
             theirs, own = theirs[good], own[good]
+        if self.feed.name == other.feed.name:
+            theirs, own = self._others(other, theirs, own)
         return (theirs, own) if self._within_m is None else self._within(other, theirs, own, self._within_m)
+
+    def _others(self, other: Side, theirs: Rows, own: Rows) -> tuple[Rows, Rows]:
+        """Those of which the two are not one and the same record."""
+        at_once = np.flatnonzero(self["time"][own] == other["time"][theirs])
+        itself = at_once[(self.names(own[at_once]) == other.names(theirs[at_once])).to_numpy()]
+        return np.delete(theirs, itself), np.delete(own, itself)
 
     def _within(self, other: Side, theirs: Rows, own: Rows, within_m: float) -> tuple[Rows, Rows]:
         """Those that are near enough on the ground: first by a box that is a little too large, then exactly."""
@@ -308,6 +321,16 @@ _SEED = 0
 def _dense(first: Rows, last: Rows, spans: dict[int, _Span]) -> bool:
     """Whether counting through the spans is quicker than looking at all that are there."""
     return int(last.max()) - int(first.min()) < len(spans)
+
+
+def _check(declared: Records, match: Match, feed: Feed) -> None:
+    for name in (match.together_by, *match.same, *declared.where):
+        if name not in feed.columns:
+            raise DeclarationError(f"{match.name} must name fields of {feed.name} (got {name!r}): the fields are {', '.join(feed.columns)}")
+    if match.within_m is not None and feed.place is None:
+        raise DeclarationError(
+            f"{feed.name} must tell where its records are (got no place): name the place in its schema, or match {match.name} by same"
+        )
 
 
 def _text(name: str, feed: Feed) -> pl.Expr:

@@ -51,9 +51,10 @@ def distance_m(lat_deg: Any, lon_deg: Any, other_lat_deg: Any, other_lon_deg: An
 
 
 def geodesic_m(lat_deg: Any, lon_deg: Any, other_lat_deg: Any, other_lon_deg: Any) -> NDArray[np.float64]:
-    """Distance on the WGS84 ellipsoid between neighbours, metres: within a millimetre up to ``FARTHEST_M``.
+    """Distance on the WGS84 ellipsoid between neighbours, metres: within a millimetre up to ``FARTHEST_M``, to 80° north and south.
 
-    Gauss' mid-latitude formula without its terms of third order. Arguments are degrees and may be arrays.
+    Gauss' mid-latitude formula with the terms of third order of the sphere. It is the same to the last bit both ways: whoever asks,
+    a pair at exactly the radius is one. Arguments are degrees and may be arrays.
 
     Example:
         >>> round(float(geodesic_m(35.0, 139.0, 35.0, 139.001)), 3)
@@ -61,12 +62,14 @@ def geodesic_m(lat_deg: Any, lon_deg: Any, other_lat_deg: Any, other_lon_deg: An
     """
     lat, lon, other_lat, other_lon = (np.asarray(each, np.float64) for each in (lat_deg, lon_deg, other_lat_deg, other_lon_deg))
     north = np.radians(other_lat - lat)
-    east = np.radians((other_lon - lon + 180.0) % 360.0 - 180.0)
+    apart_deg = np.abs(other_lon - lon)
+    east = np.radians(np.minimum(apart_deg, 360.0 - apart_deg))
     middle = np.radians((lat + other_lat) / 2)
     w2 = 1 - _E2 * np.sin(middle) ** 2
-    across = _A_M / np.sqrt(w2) * np.cos(middle) * east
-    along = _A_M * (1 - _E2) / (w2 * np.sqrt(w2)) * north
-    distance: NDArray[np.float64] = np.hypot(across, along)
+    across = _A_M / np.sqrt(w2) * np.cos(middle) * east * (1 - east**2 / 24)
+    along = _A_M * (1 - _E2) / (w2 * np.sqrt(w2)) * north * (1 - east**2 / 8 - north**2 / 24)
+    chord = np.hypot(across, along)
+    distance: NDArray[np.float64] = chord * (1 + (chord * w2 / _A_M) ** 2 / (24 * (1 - _E2)))
     return distance
 
 

@@ -68,9 +68,9 @@ class _Held:
         """Of each identity the highest version that had arrived before an instant, withdrawn ones left out."""
         frame = self._together().filter(pl.col("arrived").to_physical() < at_ms)
         newest = frame.unique(self.feed.identity, keep="last", maintain_order=True)
-        newest = newest.filter([pl.col(name).is_in(values) for name, values in self._where.items()])
-        stands = newest.filter(pl.col("op") != WITHDRAWN) if "op" in self.feed.columns else newest
-        return stands.select(self.feed.columns)
+        asked = [pl.col(name).is_in(values) for name, values in self._where.items()]
+        stated = [pl.col("op") != WITHDRAWN] if "op" in self.feed.columns else []
+        return newest.filter(pl.all_horizontal(pl.lit(True), *asked, *stated)).select(*self.feed.columns)
 
     def forget(self, before_ms: int) -> None:
         """Drops what happened before an instant."""
@@ -92,8 +92,10 @@ class TallyFold:
 
     wakes_ms = NEVER
 
-    def __init__(self, linkage: Tally, feeds: Mapping[str, Feed]) -> None:
+    def __init__(self, linkage: Tally, feeds: Mapping[str, Feed], *, settles_ms: int) -> None:
         self._rule, self._says, self._every_ms = linkage.rule, feeds[linkage.says], milliseconds(linkage.every)
+        self._settles_ms, self._line_ms = settles_ms, NEVER
+        """Behind the line: what arrived since the last fold is not counted yet, and may be so much older."""
         self._held = {name: _Held(each, feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, Records)}
         self._references = {name: Reference(feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, AsOf)}
         self._feeds = {name: each.feed for name, each in linkage.given.items()}
@@ -125,7 +127,8 @@ class TallyFold:
 
     def recall(self, said: pl.DataFrame, line_ms: int) -> None:
         """Takes in what was said before a start, as far as it can still change."""
-        self._said.recall(said, line_ms)
+        self._line_ms = line_ms if line_ms == NEVER else line_ms - self._every_ms  # the last fold was no earlier
+        self._said.recall(said, self._line_ms)
 
     def speak(self, *, line_ms: int, next_line_ms: int, tick_ms: int, until_ms: int) -> pl.DataFrame | None:
         """What is new, changed or gone since the last fold."""
@@ -135,14 +138,15 @@ class TallyFold:
         past = {name: each.as_of(self._folded_ms) for name, each in self._held.items()}
         tables = {name: each.table(self._folded_ms) for name, each in self._references.items()}
         should = self._rule.fold(past, tables, instant(self._folded_ms))
-        return self._said.difference(should, line_ms=line_ms, until_ms=until_ms)
+        return self._said.difference(should, line_ms=self._line_ms, until_ms=until_ms)
 
     def settle(self, line_ms: int) -> None:
         """Forgets what lies further back of the line than it reaches, and facts that can no longer change."""
+        self._line_ms = max(self._line_ms, min(line_ms, self._folded_ms - self._settles_ms))
         if line_ms != NEVER:
-            self._said.forget(line_ms)
+            self._said.forget(self._line_ms)
             for each in self._held.values():
-                each.forget(line_ms - each.reach_ms)
+                each.forget(self._line_ms - each.reach_ms)
 
     def held(self) -> Mapping[str, int]:
         """How many records of each input, and how many facts, are held."""
@@ -171,20 +175,22 @@ class _Said:
 
     def recall(self, said: pl.DataFrame, line_ms: int) -> None:
         """Takes in what was said earlier: for each id its newest revision."""
-        newest = said.unique("id", keep="last", maintain_order=True)
-        until_ms = pl.col("said_at").to_physical() + 2 * milliseconds(AHEAD)
-        self._facts = self._keep(newest.with_columns(until_ms.alias("until_ms")))
+        ended_ms = pl.col("ended_at").max().over("id").to_physical()
+        until_ms = pl.max_horizontal(pl.col("said_at").to_physical() + 2 * milliseconds(AHEAD), ended_ms)
+        newest = said.with_columns(until_ms.alias("until_ms")).unique("id", keep="last", maintain_order=True)
+        self._facts = self._keep(newest)
         self.forget(line_ms)
 
     def difference(self, should: pl.DataFrame, *, line_ms: int, until_ms: int) -> pl.DataFrame | None:
         """Facts that are new, changed or gone: withdrawals first, each in order of id."""
+        stand = self._facts.filter(pl.col("state") != WITHDRAWN)
         unsettled = pl.col("ended_at").is_null() | (pl.col("ended_at").to_physical() >= line_ms)
-        should = should.filter(unsettled).with_columns(self._digest())
+        should = should.filter(unsettled | pl.col("id").is_in(stand["id"].to_list())).with_columns(self._digest())
         was = self._facts.select("id", pl.col("revision").alias("was"), pl.col("digest").alias("was_digest"))
         told = should.join(was, on="id", how="left", maintain_order="left")
         news = told.filter(pl.col("digest").ne_missing(pl.col("was_digest")))
         news = news.with_columns((pl.col("was").fill_null(0) + 1).cast(self._schema["revision"]).alias("revision"))
-        gone = self._facts.filter(pl.col("state") != WITHDRAWN).join(should, on="id", how="anti", maintain_order="left")
+        gone = stand.join(should, on="id", how="anti", maintain_order="left")
         gone = gone.with_columns(
             pl.lit(WITHDRAWN).alias("state"), pl.lit(None, self._schema["ended_at"]).alias("ended_at"), pl.col("revision") + 1
         )
@@ -192,7 +198,9 @@ class _Said:
         if not out.height:
             return None
         left = self._facts.join(out, on="id", how="anti", maintain_order="left")
-        self._facts = pl.concat([left, self._keep(out.with_columns(pl.lit(until_ms).alias("until_ms")))])
+        ended = self._facts.select("id", pl.max_horizontal("until_ms", pl.col("ended_at").to_physical()).alias("ended_ms"))
+        until = pl.max_horizontal(pl.lit(until_ms), "ended_ms").alias("until_ms")
+        self._facts = pl.concat([left, self._keep(out.join(ended, on="id", how="left", maintain_order="left").with_columns(until))])
         return out
 
     def forget(self, line_ms: int) -> None:
@@ -218,4 +226,4 @@ class _Said:
         stale = gone.select("id", about).unique("about", keep="first", maintain_order=True)
         swapped = fresh.join(stale, on="about", suffix="_other").drop("about")
         names = pl.concat([swapped, swapped.select(pl.col("id_other").alias("id"), pl.col("id").alias("id_other"))])
-        return out.join(names, on="id", how="left", maintain_order="left").rename({"id_other": "instead_of"}).select(self._schema)
+        return out.join(names, on="id", how="left", maintain_order="left").rename({"id_other": "instead_of"}).select(*self._schema)

@@ -14,7 +14,7 @@ import polars as pl
 from connectors.kafka import partition_of
 from jobs.start import Place, engine
 from jobs.why import derived_again
-from pipelines.linkage import Linkage, Match
+from pipelines.linkage import Linkage, Match, Tally
 from schemas import feed
 from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
 from tests.contract.script import Script
@@ -105,7 +105,12 @@ def explained(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], g: 
     rows = [row for row in out.facts if row["state"] != "withdrawn"]
     for row in g.sample(rows, min(2, len(rows))):
         heard = upto(logs, row["basis"])
-        again = _paired_again(linkage, row, heard) if isinstance(linkage, Match) else _derived_again(linkage, row, heard)
+        if isinstance(linkage, Match):
+            again = _paired_again(linkage, row, heard)
+        elif isinstance(linkage, Tally):
+            again = _folded_again(linkage, row, heard)
+        else:
+            again = _derived_again(linkage, row, heard)
         if again is None or value(linkage, again) != value(linkage, row):
             raise Broken(f"10: {row['id']} revision {row['revision']} does not follow from what it names ({value(linkage, row)} / {again})")
 
@@ -126,6 +131,12 @@ def _paired_again(linkage: Match, row: dict[str, Any], heard: dict[str, pl.DataF
         own = pl.col(linkage.together_by) == row[linkage.together_by]
         heard[name] = heard[name].filter(own, label.is_in([record["name"] for record in named]))
     return at_once(linkage, heard).get(row["id"])
+
+
+def _folded_again(linkage: Tally, row: dict[str, Any], heard: dict[str, pl.DataFrame]) -> dict[str, Any] | None:
+    """A rank rests on all that is ranked: the fold is made again from everything, and the records that are named must be among it."""
+    told = {each["accident_id"] for each in row["because"]["weighed_most"]}
+    return at_once(linkage, heard).get(row["id"]) if told <= set(heard["road.accident.v1"]["accident_id"]) else None
 
 
 def _schema(linkage: Linkage) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.linkage import AsOf, DeclarationError, LinkageError, Past, as_of, hours, minutes, past
+from pipelines.linkage import AsOf, DeclarationError, Engine, LinkageError, Past, as_of, hours, minutes, past, records
 from pipelines.upstream_flood import upstream_flood
-from tests.linkage.toy import LIMITS, VALUES, declared
+from tests.linkage import gates, near
+from tests.linkage.gates import CAPS, COUNTS, PASSES, tally
+from tests.linkage.near import ANSWERS, CALLS, PAIRS, match
+from tests.linkage.toy import INSTANT, LIMITS, VALUES, declared
 
 VALUES_PAST = past(VALUES, value="value", reach=hours(6), every=minutes(10))
 
@@ -93,3 +96,78 @@ def test_an_error_is_one_of_linkage_and_one_of_python() -> None:
         declared(for_each=VALUES)
     with pytest.raises(ValueError, match=r"^every must be positive"):
         past(VALUES, value="value", reach=hours(1), every=minutes(0))
+
+
+# --- match ----------------------------------------------------------------------------------------------------------
+
+NOWHERE = near.declared("near.nowhere.v1", {
+    "identity": ["town", "at"], "key": "town", "time": "at", "version": None, "place": None, "patience": "PT1H",
+}, {"town": "string", "at": INSTANT})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"within": timedelta(0)}, "within of near must be positive (got datetime.timedelta(0)): a match needs a span of time"),
+        ({"within_m": 0}, "within_m of near must be positive (got 0): a match needs a radius"),
+        ({"within_m": -5.0}, "within_m of near must be positive (got -5.0): a match needs a radius"),
+        ({"within_m": None}, "near must match by within_m, by same, or by both (got neither): name one"),
+        ({"within_m": 7000.0}, "within_m must be at most 6500.0 (got 7000.0): a wider circle is no neighbourhood"),
+        (
+            {"right": records("near.nowhere.v1")},
+            "near.nowhere.v1 must tell where its records are (got no place): name the place in its schema, or match near by same",
+        ),
+        (
+            {"same": ("colour",)},
+            "near must name fields of near.call.v1 (got 'colour'): "
+            "the fields are town, name, at, version, op, lat_deg, lon_deg, kind, band",
+        ),
+        (
+            {"right": records(ANSWERS, where={"sort": ("x",)})},
+            "near must name fields of near.answer.v1 (got 'sort'): "
+            "the fields are town, name, at, version, op, lat_deg, lon_deg, kind, band, valid_until",
+        ),
+    ],
+)
+def test_a_bad_match_says_what_is_wrong_and_what_to_do(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        Engine(match(**changes), near.FEEDS | {"near.nowhere.v1": NOWHERE})
+    assert str(caught.value) == text
+
+
+def test_a_match_reads_like_its_sentence() -> None:
+    linkage = match()
+    assert (linkage.feeds, linkage.observes, linkage.says) == ((CALLS, ANSWERS, "clock.v1"), (CALLS, ANSWERS), PAIRS)
+    assert linkage.reach == timedelta(minutes=20)
+    assert not linkage.refers_to(CALLS)
+    assert not linkage.whole(CALLS)
+    assert linkage.whole("clock.v1")
+    assert linkage.later("paired") == "paired"
+    assert match(left=records(CALLS), right=records(CALLS)).feeds == (CALLS, "clock.v1")
+
+
+# --- tally ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_tally_reads_like_its_sentence() -> None:
+    linkage = tally(every=hours(6), reach=hours(3))
+    assert (linkage.feeds, linkage.observes, linkage.says) == ((PASSES, CAPS, "clock.v1"), (PASSES,), COUNTS)
+    assert linkage.reach == hours(9), "the last fold may be six hours old"
+    assert (linkage.refers_to(CAPS), linkage.whole(CAPS), linkage.refers_to(PASSES), linkage.whole(PASSES)) == (True, True, False, False)
+    assert linkage.later("counted") == "counted"
+
+
+@pytest.mark.parametrize(
+    ("every", "got"),
+    [(hours(0), "0"), (hours(-1), "days=-1, seconds=82800"), (hours(7), "seconds=25200"), (hours(48), "days=2")],
+)
+def test_a_span_that_does_not_divide_a_day_is_refused(every: timedelta, got: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        tally(every=every)
+    assert str(caught.value) == f"every of gates must divide a day (got datetime.timedelta({got})): for example hours(24)"
+
+
+def test_a_tally_of_nothing_is_refused() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        type(tally())(name="gates", says=COUNTS, together_by="town", given={"caps": as_of(CAPS)}, every=hours(1), rule=gates.Hourly())
+    assert str(caught.value) == "given of gates must hold records (got ['caps']): a tally counts some"

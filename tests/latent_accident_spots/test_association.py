@@ -16,7 +16,7 @@ from connectors import simra
 from pipelines.latent_accident_spots.association import AssociationError, association, near_segments
 from pipelines.linkage.space import distance_m
 
-DATA = Path(__file__).parents[3] / "data" / "simra"
+DATA = Path(__file__).parents[2] / "data" / "simra"
 STREETS = 400
 
 

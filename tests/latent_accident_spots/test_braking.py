@@ -27,7 +27,7 @@ from pipelines.latent_accident_spots.braking import (
     swerves,
 )
 
-OMAHA = Path(__file__).parents[3] / "data" / "probe" / "without-places" / "omaha-28-drives.csv.gz"
+OMAHA = Path(__file__).parents[2] / "data" / "probe" / "without-places" / "omaha-28-drives.csv.gz"
 BEGIN = datetime(2026, 5, 28, tzinfo=UTC)
 
 
