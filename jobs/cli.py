@@ -32,7 +32,7 @@ from connectors.npa import NpaError
 from connectors.probe import ProbeError
 from connectors.simra import SimraError
 from connectors.wire import WireError
-from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, record, replay, spots, topics, why
+from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, rebuild, record, replay, spots, topics, why
 from jobs import run as worker
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import JST
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_why(commands)
     _add_gauges(commands)
     _add_record(commands)
+    _add_rebuild(commands)
     _add_demo(commands)
     _add_bench(commands)
     _add_topics(commands)
@@ -201,6 +202,17 @@ def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
     _take_period(parser, "arrival times")
     parser.add_argument("--to", required=True, type=_archive_folder, metavar="archive:DIR", help="the archive; what it holds already stays")
     parser.set_defaults(run=lambda given: record.run(_settings(record.Record, given)))
+
+
+def _add_rebuild(commands: Commands) -> None:  # type: ignore[valid-type]
+    parser = commands.add_parser("rebuild", help="say what differs from what was said", description=_about(rebuild))  # type: ignore[attr-defined]
+    parser.add_argument("linkage", choices=sorted(LINKAGES), help="which linkage")
+    _take_sources(parser)
+    _take_references(parser)
+    parser.add_argument("--said", required=True, metavar="FACTS", help="all that was said: FILE.jsonl or archive:DIR")
+    parser.add_argument("--key", metavar="KEY", help="only what is kept together under it, for example fukui; default: all")
+    parser.add_argument("--to", required=True, metavar="FILE.jsonl|archive:DIR", help="where to say it")
+    parser.set_defaults(run=lambda given: rebuild.run(_settings(rebuild.Rebuild, given)))
 
 
 def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]

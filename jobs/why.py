@@ -11,10 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from connectors import Arrivals, archive, jsonl, merged
+from connectors import Arrivals, merged
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import JST
 from jobs.replay import references
+from jobs.said import said_in
 from jobs.sources import open_source
 from jobs.start import engine
 from pipelines.linkage import CLOCK, Linkage, Start
@@ -103,16 +104,7 @@ def _tick(at: datetime) -> pl.DataFrame:
 
 
 def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
-    kind, colon, path = settings.facts.partition(":")
-    if colon and kind == "archive":
-        if not Path(path).is_dir():
-            raise WhyError(f"archive of --in must exist (got {settings.facts!r}): make one with tsunagu replay")
-        chunks = archive.open(Path(path)).read()
-        facts = pl.concat([feed(linkage.says).empty(), *(chunk[linkage.says] for chunk in chunks if linkage.says in chunk)])
-    elif not Path(settings.facts).is_file():
-        raise WhyError(f"--in must be a file of facts or archive:DIR (got {settings.facts!r}): make one with tsunagu replay")
-    else:
-        facts = jsonl.read(Path(settings.facts), linkage.says)
+    facts = said_in(settings.facts, linkage.says)
     mine = facts.filter(pl.col("id") == settings.fact_id).sort("revision")
     if settings.revision is not None:
         mine = mine.filter(pl.col("revision") == settings.revision)

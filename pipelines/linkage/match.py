@@ -156,7 +156,10 @@ class MatchFold:
         news = told.filter(~same.fill_null(False)).with_columns(
             (pl.col("was").fill_null(0) + 1).cast(self._says.columns["revision"]).alias("revision")
         )
-        gone = before.filter(pl.col("state") == PAIRED).join(should, on="id", how="anti", maintain_order="left")
+        paired = pl.concat_str("together", "left", pl.lit(ALONE), separator="/")
+        partners = pl.DataFrame({"together": self._left.together(pairs[0]), "left": self._left.names(pairs[0])}).select(paired.alias("id"))
+        wrong = pl.col("id").is_in(partners["id"].to_list()) | (pl.col("state") == PAIRED)
+        gone = before.filter(wrong & (pl.col("state") != WITHDRAWN)).join(should, on="id", how="anti", maintain_order="left")
         gone = gone.with_columns(pl.lit(WITHDRAWN).alias("state"), (pl.col("revision") + 1).alias("revision"))
         out = pl.concat([frame.select(should.columns) for frame in (news, gone)])
         self._said_alone = frozenset(before.filter(pl.col("state") == ALONE).join(should, on="id", how="anti")["id"].to_list())

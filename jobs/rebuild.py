@@ -1,0 +1,88 @@
+"""``tsunagu rebuild``: a linkage over everything that ever arrived, late or not, and what that changes of what was said.
+
+For a file that came too late, a repaired rule or table, or a record that must not count any more: nothing is settled here. What comes
+out are the next revisions of what was said, withdrawals among them; give all that was said, and all that it rested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from connectors import Arrivals, SourceError, merged
+from jobs.linkages import GAUGES, LINKAGES
+from jobs.progress import Progress
+from jobs.replay import placed, references
+from jobs.said import said_in
+from jobs.sink import sink
+from jobs.sources import open_source
+from pipelines.linkage import CLOCK, Engine, Linkage, Spoken, Start
+from schemas import Feed, feed
+
+__all__ = ["Rebuild", "again", "run"]
+
+EVER = timedelta(days=365 * 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuild:
+    """Settings of a rebuild. ``said``: FILE.jsonl or archive:DIR; ``key``: only what is kept together under it."""
+
+    linkage: str
+    sources: tuple[str, ...]
+    said: str
+    to: str
+    key: str | None = None
+    gauges: Path = GAUGES
+    model: Path | None = None
+
+
+def run(settings: Rebuild) -> int:
+    """Writes what differs, and prints how much does; returns the exit code."""
+    linkage = LINKAGES[settings.linkage]
+    said = said_in(settings.said, linkage.says)
+    with Progress() as progress, ExitStack() as stack:
+        known = references(linkage, settings.gauges, settings.model)
+        opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
+        spoken = again(linkage, [known, *progress.watched(merged(opened))], said, settings.key)
+        if not progress.records:
+            raise SourceError(f"sources must hold arrivals (got none from {', '.join(settings.sources)}): give all that was ever read")
+        to = sink(settings.to, linkage.says, stack)
+        if spoken.facts is not None:
+            to.write(linkage.says, placed(spoken.facts, said.height))
+    count = 0 if spoken.facts is None else spoken.facts.height
+    withdrawn = 0 if spoken.facts is None else spoken.facts.filter(pl.col("state") == "withdrawn").height
+    print(f"{count} revisions in {settings.to}, {withdrawn} of them withdrawals; {said.height} statements were given")
+    return 0
+
+
+def again(linkage: Linkage, arrivals: Sequence[Arrivals], said: pl.DataFrame, key: str | None = None) -> Spoken:
+    """What a linkage says of everything, as revisions of what was said.
+
+    Args:
+        linkage: what to run.
+        arrivals: all that ever arrived, in order.
+        said: all facts said so far, in the order in which they were said.
+        key: only what is kept together under this value of ``together_by``; None: all.
+    """
+    own = pl.lit(True) if key is None else pl.col(linkage.together_by) == key
+    feeds = {name: _patient(feed(name)) for name in (*linkage.feeds, linkage.says)}
+    running = Engine(linkage, feeds, Start(line=None, said=said.filter(own)))
+    ticks = feed(CLOCK).empty()
+    for chunk in arrivals:
+        for name, frame in chunk.items():
+            if name == CLOCK:
+                ticks = pl.concat([ticks, frame])
+            elif name in linkage.feeds:
+                running.recall({name: frame.filter(own) if linkage.together_by in frame.columns else frame})
+    return running.step({CLOCK: ticks})
+
+
+def _patient(of: Feed) -> Feed:
+    """A feed of which nothing is ever late, nor settled."""
+    return of if of.name == CLOCK else replace(of, patience=EVER)
