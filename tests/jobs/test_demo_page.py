@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 from jobs.demo import page
 from pipelines.upstream_flood.score import clean, official, score
+from tests.jobs.browser import data, drawn, needs_chromium
 from tests.jobs.made_flood import at, flood, gauges, levels, notices, said
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not here: install the package chromium")
-
-
-def data(html: str) -> dict[str, Any]:
-    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.S)
-    told: dict[str, Any] = json.loads(found)
-    return told
-
 
 # What it says --------------------------------------------------------------------------------------------------
 
@@ -126,15 +113,6 @@ def data_text(html: str) -> str:
 
 
 # A browser draws it --------------------------------------------------------------------------------------------
-
-
-def drawn(html: str, folder: Path, script: str = "") -> str:
-    """The document as Chromium has it after the page's script, and then ``script``, has run."""
-    path = folder / "flood.html"
-    path.write_text(html.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    quiet = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en-US"]
-    command = [str(CHROMIUM), *quiet, f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=4000", "--dump-dom", path.as_uri()]
-    return subprocess.run(command, capture_output=True, check=True, encoding="utf-8", timeout=120).stdout
 
 
 def gauge_states(document: str) -> dict[str, set[str]]:
