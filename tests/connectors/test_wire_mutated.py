@@ -56,7 +56,9 @@ TEXTS = ["", "\0", "朝谷", "\U0001f30a", "\ufeff", "\ufffd", "x" * 100_000]
 def some(draw: random.Random, kind: Any, *, extreme: bool) -> Any:
     """A value of an Avro type, as fastavro writes it: times are milliseconds."""
     if isinstance(kind, list):
-        return some(draw, draw.choice(kind), extreme=extreme)
+        branch = draw.choice(kind)
+        value = some(draw, branch, extreme=extreme)
+        return min(max(value, -(2**31)), 2**31 - 1) if branch == "int" else value  # fastavro finds the branch by the value
     plain = kind["type"] if isinstance(kind, dict) else kind
     if isinstance(kind, dict) and "logicalType" in kind:
         return draw.choice(TIMES_MS) if extreme else 1_716_854_400_000 + draw.randrange(10**9)
@@ -69,6 +71,8 @@ def some(draw: random.Random, kind: Any, *, extreme: bool) -> Any:
             return draw.choice(kind["symbols"])
         case "null":
             return None
+        case "boolean":
+            return draw.random() < 0.5
         case "string":
             return draw.choice(TEXTS if draw.random() < 0.2 else TEXTS[:-1]) if extreme else draw.choice(["fukui", "12", "朝谷", ""])
         case "bytes":
