@@ -180,6 +180,7 @@ def _add_score(commands: Commands) -> None:  # type: ignore[valid-type]
 def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("why", help="show what a notice rests on, and derive it again", description=_about(why))  # type: ignore[attr-defined]
     parser.add_argument("fact_id", metavar="FACT_ID", help="id of the notice, for example fukui/12/L1/20240528T0710Z")
+    parser.add_argument("--linkage", choices=sorted(LINKAGES), default="upstream_flood", help="who said it; default: upstream_flood")
     parser.add_argument("--in", dest="facts", required=True, metavar="FACTS", help="what was said: FILE.jsonl or archive:DIR")
     parser.add_argument("--revision", type=int, metavar="N", help="which revision; default: the newest")
     _take_sources(parser)

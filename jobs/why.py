@@ -12,13 +12,14 @@ from typing import Any
 import polars as pl
 
 from connectors import Arrivals, merged
+from jobs.again import said_again, shown
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import JST
 from jobs.replay import references
 from jobs.said import said_in
 from jobs.sources import open_source
 from jobs.start import engine
-from pipelines.linkage import CLOCK, Linkage, Start
+from pipelines.linkage import CLOCK, Derive, Linkage, Start
 from schemas import feed
 
 __all__ = ["Why", "WhyError", "derived_again", "run"]
@@ -38,6 +39,7 @@ class Why:
     fact_id: str
     facts: str
     sources: tuple[str, ...]
+    linkage: str = "upstream_flood"
     revision: int | None = None
     gauges: Path = GAUGES
     model: Path | None = None
@@ -45,14 +47,19 @@ class Why:
 
 def run(settings: Why) -> int:
     """Prints why a fact was said; returns 0 where the rule says the same again, 1 where it does not."""
-    linkage = LINKAGES["upstream_flood"]
+    linkage = LINKAGES[settings.linkage]
     fact = _fact(linkage, settings)
     row = fact.row(0, named=True)
     known = references(linkage, settings.gauges, settings.model)
+    if not isinstance(linkage, Derive):
+        print("\n".join(shown(row)))
+        good, verdict = _verdict(linkage, row, said_again(linkage, row, settings.sources, known))
+        print(verdict)
+        return 0 if good else 1
     readings = _readings(settings.sources, row)
     names = {gauge_id: name for gauge_id, name in known["river.gauge.v1"].select("gauge_id", "name").iter_rows()}
     print("\n".join(_told(row, readings, names)))
-    good, verdict = _verdict(row, derived_again(linkage, fact, {LEVELS: readings} | known))
+    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, {LEVELS: readings} | known))
     print(verdict)
     return 0 if good else 1
 
@@ -82,7 +89,7 @@ def derived_again(linkage: Linkage, fact: pl.DataFrame, records: Arrivals) -> di
     return {name: value for name, value in found[0].items() if name not in says.envelope} if found else None
 
 
-def _verdict(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[bool, str]:
+def _verdict(linkage: Linkage, row: dict[str, Any], again: dict[str, Any] | None) -> tuple[bool, str]:
     if row["state"] == "withdrawn":
         says = "does not say it" if again is None else "says it"
         return again is None, f"withdrawn: over the readings that had arrived by then the rule {says}"
@@ -92,7 +99,7 @@ def _verdict(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[bool, s
             "derived again: the rule does NOT say it over these readings; are the readings, gauges and model those it was said from?",
         )
     differ = [name for name, value in again.items() if value != row[name] and name != "state"]
-    if LINKAGES["upstream_flood"].later(again["state"]) != LINKAGES["upstream_flood"].later(row["state"]):
+    if linkage.later(again["state"]) != linkage.later(row["state"]):
         differ.append("state")
     if differ:
         return False, f"derived again: NOT the same in {', '.join(differ)}; are the readings, gauges and model those it was said from?"
