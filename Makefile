@@ -64,6 +64,7 @@ kafka: $(VENV)/.app $(VENV)/.live ## a Kafka broker on 127.0.0.1:9092 until inte
 bench: $(VENV)/.app $(VENV)/.live $(VENV)-quix/.peer $(VENV)-faust/.peer ## how many readings a second, how long until a statement is seen, and beside peers
 	@$(VENV)/bin/tsunagu bench replay
 	@$(VENV)/bin/tsunagu bench live $(ARGS)
+	@$(VENV)/bin/tsunagu bench match $(ARGS)
 
 torture: $(VENV)/.app $(VENV)/.test ## the contract of every linkage under 10,000 arrival scripts, and 1,000 killed workers
 	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} TSUNAGU_KILLS=$${TSUNAGU_KILLS:-1000} $(PY) -m pytest tests/contract tests/jobs/worker $(ARGS)

@@ -95,7 +95,7 @@ class HonhyoFiles:
         held = parse(path.read_bytes(), path.name, year)
         told = {"region": pl.lit(self.settings.region), "op": pl.lit("stated"), "arrived": pl.lit(arrived), "partition": pl.lit(0)}
         at = pl.lit(year * _LINES) + pl.col("line")
-        said = pl.DataFrame({"year": [year], "line": [0], "records": [held.good.height]})
+        said = pl.DataFrame({"year": [year], "line": [0], "records": [held.good.height]}).filter(pl.col("records") > 0)
         return {
             ACCIDENTS: _framed(ACCIDENTS, held.good, told | {"version": at, "offset": at}),
             YEARS: _framed(

@@ -129,6 +129,7 @@ class Writer:
             self._producer.abort_transaction(1.0)
         self._producer.purge()
         self._producer.close()  # not left to whoever still holds a reference: its threads would go on asking for the brokers
+        del self._producer
 
 
 def _insist(call: Callable[[float], None]) -> None:

@@ -37,9 +37,14 @@ def read(path: Path, of: str = FLOOD) -> pl.DataFrame:
     except OSError as fault:
         raise ModelError(f"model must be a file that can be read (got {str(path)!r}): make one with tsunagu fit") from fault
     except (ValueError, EOFError, IndexError, KeyError, TypeError, fastavro.read.SchemaResolutionError) as fault:
-        raise ModelError(f"model file {path.name} must be an Avro file of {of} (got {fault!r}): make one with tsunagu fit") from fault
+        raise ModelError(f"model file {path.name} must be an Avro file of {of} (got {_short(fault)}): make one with tsunagu fit") from fault
     known = [row | {"arrived": row["valid_from"], "partition": 0, "offset": at} for at, row in enumerate(rows)]
     return pl.DataFrame(known, schema=feed(of).frame_schema)
+
+
+def _short(fault: Exception) -> str:
+    """A fault without the schemas that it may quote."""
+    return f"{type(fault).__name__}: {str(fault)[:80]}"
 
 
 def write(record: dict[str, Any], path: Path, of: str = FLOOD) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -22,11 +21,9 @@ from jobs.said import said_in
 from jobs.sink import sink
 from jobs.sources import open_source
 from pipelines.linkage import CLOCK, Engine, Linkage, Spoken, Start
-from schemas import Feed, feed
+from schemas import feed
 
 __all__ = ["Rebuild", "again", "run"]
-
-EVER = timedelta(days=365 * 200)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +42,20 @@ class Rebuild:
 def run(settings: Rebuild) -> int:
     """Writes what differs, and prints how much does; returns the exit code."""
     linkage = LINKAGES[settings.linkage]
+    if (
+        settings.said.rpartition(":")[2]
+        and Path(settings.said.rpartition(":")[2]).resolve() == Path(settings.to.rpartition(":")[2]).resolve()
+    ):
+        raise SourceError(
+            f"--to must not be what was said (got {settings.to!r} for both): give another file, and publish it behind the first"
+        )
     said = said_in(settings.said, linkage.says)
+    if settings.key is not None:
+        said = said.filter(pl.col(linkage.together_by) == settings.key)
+        if not said.height:
+            raise SourceError(
+                f"--key must be one under which something was said (got {settings.key!r}): look at {linkage.together_by} there"
+            )
     with Progress() as progress, ExitStack() as stack:
         known = references(linkage, settings.gauges, settings.model)
         opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
@@ -71,8 +81,8 @@ def again(linkage: Linkage, arrivals: Sequence[Arrivals], said: pl.DataFrame, ke
         key: only what is kept together under this value of ``together_by``; None: all.
     """
     own = pl.lit(True) if key is None else pl.col(linkage.together_by) == key
-    feeds = {name: _patient(feed(name)) for name in (*linkage.feeds, linkage.says)}
-    running = Engine(linkage, feeds, Start(line=None, said=said.filter(own)))
+    feeds = {name: feed(name) for name in (*linkage.feeds, linkage.says)}
+    running = Engine(linkage, feeds, Start(line=None, said=said.filter(own)), late="used")
     ticks = feed(CLOCK).empty()
     for chunk in arrivals:
         for name, frame in chunk.items():
@@ -81,8 +91,3 @@ def again(linkage: Linkage, arrivals: Sequence[Arrivals], said: pl.DataFrame, ke
             elif name in linkage.feeds:
                 running.recall({name: frame.filter(own) if linkage.together_by in frame.columns else frame})
     return running.step({CLOCK: ticks})
-
-
-def _patient(of: Feed) -> Feed:
-    """A feed of which nothing is ever late, nor settled."""
-    return of if of.name == CLOCK else replace(of, patience=EVER)

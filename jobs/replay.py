@@ -12,10 +12,11 @@ import polars as pl
 
 from connectors import Arrivals, SourceError, gauges, merged, model
 from jobs.embedded import WARM_UP, replay
-from jobs.linkages import GAUGES, LINKAGES, MODEL, MODELS
+from jobs.linkages import GAUGES, LINKAGES, MODELS
 from jobs.progress import Progress
 from jobs.sink import sink
 from jobs.sources import open_source
+from pipelines.latent_accident_spots.rating import fault as spot_fault
 from pipelines.linkage import Linkage
 from pipelines.upstream_flood.evidence import FEATURES
 from pipelines.upstream_flood.model import fault
@@ -39,10 +40,11 @@ class Replay:
 def references(linkage: Linkage, gauges_file: Path = GAUGES, model_file: Path | None = None) -> dict[str, pl.DataFrame]:
     """What a linkage reads of gauges and models, as if known from the day on which they begin to hold."""
     out = {name: model.read(model_file or usual, name) for name, usual in MODELS.items() if name in linkage.feeds}
-    for record in out.get("river.flood-model.v1", pl.DataFrame()).iter_rows(named=True):
-        wrong = fault(record, FEATURES)
-        if wrong is not None:
-            raise model.ModelError(f"{wrong} ({(model_file or MODEL).name})")
+    for name, frame in out.items():
+        for record in frame.iter_rows(named=True):
+            wrong = fault(record, FEATURES) if name == "river.flood-model.v1" else spot_fault(record)
+            if wrong is not None:
+                raise model.ModelError(f"{wrong} ({(model_file or MODELS[name]).name})")
     return out | ({"river.gauge.v1": gauges.read(gauges_file)} if "river.gauge.v1" in linkage.feeds else {})
 
 

@@ -73,6 +73,8 @@ def score(settings: Score) -> int:
     """Prints how well a year was foretold from those before it, beside simple counting; returns the exit code."""
     read = _read(settings.sources, None, None)
     accidents, out = read[ACCIDENTS], _years(read)
+    if not out:
+        raise ScoreError(f"sources must hold police files (got none from {', '.join(settings.sources)}): for example npa:PATH")
     year = settings.year or max(out)
     before = [each for each in windows(out) if each[1] == year]
     if not before:
@@ -130,6 +132,8 @@ def _years(read: dict[str, pl.DataFrame]) -> list[int]:
 
 def _region(accidents: pl.DataFrame) -> str:
     regions = accidents["region"].unique().sort().to_list()
+    if not regions:
+        raise FitError("sources of a fit must hold accidents (got none): for example npa:PATH")
     if len(regions) != 1:
         raise FitError(f"accidents of a fit must be of one region (got {', '.join(regions) or 'none'}): fit each on its own")
     return str(regions[0])

@@ -49,6 +49,8 @@ class Feed:
     patience: timedelta
     retention: timedelta | None
     envelope: tuple[str, ...]
+    cell: tuple[str, int] | None = None
+    """Field that names an H3 cell, and the cell's resolution."""
 
     @property
     def frame_schema(self) -> dict[str, pl.DataType]:
@@ -115,6 +117,7 @@ def parse(schema: dict[str, Any]) -> Feed:
         patience=_duration(name, told["patience"]),
         retention=None if told["retention"] == "forever" else _duration(name, told["retention"]),
         envelope=tuple(told.get("envelope", ())),
+        cell=(told["cell"]["field"], told["cell"]["resolution"]) if "cell" in told else None,
     )
 
 

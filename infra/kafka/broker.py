@@ -151,7 +151,8 @@ class Broker:
         return ["java", f"-Xmx{heap_mb}m", logging, "-cp", f"{self.settings.libs}/*"]
 
     def _format(self, properties: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Never with a hyphen at its head: the formatter would take it for an option.
+        cluster = "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         command = [*self._java(128), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:

@@ -4,7 +4,7 @@
 worker on it, then the same rule given to peers, frameworks that call a function for each record.
 """
 
-from jobs.bench import live, replay
+from jobs.bench import live, match, replay
 from jobs.bench.live import Bench
 
 __all__ = ["Bench", "run"]
@@ -12,4 +12,6 @@ __all__ = ["Bench", "run"]
 
 def run(settings: Bench) -> int:
     """Measures, and prints what was measured; returns the exit code."""
+    if settings.what == "match":
+        return match.run(settings)
     return replay.run() if settings.what == "replay" else live.run(settings)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -67,6 +67,20 @@ class Program:
         except ValueError:  # it was ended before
             return ""
         return told.decode(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started."""
+        return self._process.pid
+
+    def lines(self) -> Iterator[str]:
+        """What it prints, line by line, until it ends."""
+        if self._process.stdout is None:
+            return
+        # An end of the pipe of its own: whoever ends the program closes the other one.
+        with os.fdopen(os.dup(self._process.stdout.fileno()), "rb") as told:
+            for line in told:
+                yield line.decode(errors="replace").rstrip("\n")
 
     def check(self) -> None:
         """Looks whether it still runs.

@@ -57,7 +57,7 @@ def render(*, spots: pl.DataFrame, accidents: pl.DataFrame, place_en: str, place
         "weight": f"{model['near_misses']['weight']:g}",
         "through": str(rows[0]["through_year"]),
         "accidents": f"{accidents.height:,}",
-        "first": str(years.min()),
+        "first": str(accidents["published_year"].min()),
         **{state: f"{count[state]:,}" for state in ("candidate", "known", "confirmed", "cleared")},
     }
     return fill("jobs.demo_spots", words, data)

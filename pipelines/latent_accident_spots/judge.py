@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.latent_accident_spots.rating import fault
 from pipelines.latent_accident_spots.rule import spots
 
 __all__ = ["SpotRule"]
@@ -18,8 +19,6 @@ Tables = Mapping[str, Mapping[tuple[str, ...], Mapping[str, Any]]]
 class SpotRule:
     """What stands in each region of which a police file is out and for which a model was fitted."""
 
-    name, version = "latent_accident_spots", "1"
-
     def fold(self, past: Mapping[str, pl.DataFrame], tables: Tables, at: datetime) -> pl.DataFrame:
         """The facts that should stand; see ``TallyRule``."""
         regions = sorted({record["region"] for record in tables["years"].values()})
@@ -28,7 +27,8 @@ class SpotRule:
     def _region(self, region: str, past: Mapping[str, pl.DataFrame], tables: Tables) -> pl.DataFrame:
         own = {name: frame.filter(pl.col("region") == region) for name, frame in past.items()}
         years = [record["year"] for record in tables["years"].values() if record["region"] == region]
-        model = next((record for record in tables["model"].values() if record["region"] == region), None)
+        own_models = [record for record in tables["model"].values() if record["region"] == region]
+        model = next((record for record in own_models if fault(record) is None), None)
         return spots(own["accidents"], own["near_misses"], own["passes"], years if model else (), model or {})
 
 

@@ -6,15 +6,17 @@ from pipelines.linkage import Match, Tally, as_of, hours, minutes, records
 __all__ = ["latent_accident_spots", "witnessed_near_misses"]
 
 DAY = hours(24)
+EVER, FIVE_YEARS = 36525 * DAY, 1900 * DAY
+"""An episode is told from its beginning, however long ago that was; of probes, the years that are counted and two more."""
 
 latent_accident_spots = Tally(
     name="latent_accident_spots",
     says="road.spot.v1",
     together_by="region",
     given=dict(
-        accidents=records("road.accident.v1", reach=3653 * DAY),
-        near_misses=records("road.near-miss.v1", reach=1100 * DAY),
-        passes=records("road.passes.v1", reach=1100 * DAY),
+        accidents=records("road.accident.v1", reach=EVER),
+        near_misses=records("road.near-miss.v1", reach=FIVE_YEARS),
+        passes=records("road.passes.v1", reach=FIVE_YEARS),
         years=as_of("road.accident-year.v1"),
         model=as_of("road.spot-model.v1", read="all"),
     ),

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 STEADINESS = 1.0
 MOST_A_VEHICLE = 2
 LEAST_VEHICLES, LEAST_PASSES, LEAST_VEHICLE_DAYS = 3, 200, 5
-"""The gates: fewer vehicles would tell of persons, fewer passes of chance."""
+"""The gates. A pseudonym that changes every day makes three vehicles of one car on three days: who sends says how often it changes."""
 
 PERMUTATIONS, LEVEL = 99, 0.05
 LEAST_PLACES = 50
@@ -121,7 +121,7 @@ def near_misses(events: pl.DataFrame, passes: pl.DataFrame) -> NearMisses:
     found = placed.select(who.alias("vehicle"), *_time("occurred_at")).with_columns(
         *(pl.Series(f"cell{each}", cells(lat, lon, each), dtype=pl.UInt64) for each in (10, 11))
     )
-    at = passes["cell"].str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    at = passes["cell"].str.to_integer(base=16, dtype=pl.UInt64).to_numpy()  # the edge has let through cells only
     told = passes.select("vehicle", "day", "passes", *_time("day")).with_columns(
         pl.Series("cell11", at, dtype=pl.UInt64), pl.Series("cell10", parents(at, 10) if len(at) else at, dtype=pl.UInt64)
     )

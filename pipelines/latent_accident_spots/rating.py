@@ -22,7 +22,19 @@ from numpy.typing import NDArray
 from pipelines.latent_accident_spots.kinds import KINDS, SHARES
 from pipelines.latent_accident_spots.tallies import AROUND, Tallies
 
-__all__ = ["LATENT_AT_MOST", "OWN", "TERMS", "CellModel", "Rating", "gamma_quantile", "own_columns", "rank_share", "rate", "term_columns"]
+__all__ = [
+    "LATENT_AT_MOST",
+    "OWN",
+    "TERMS",
+    "CellModel",
+    "Rating",
+    "fault",
+    "gamma_quantile",
+    "own_columns",
+    "rank_share",
+    "rate",
+    "term_columns",
+]
 
 Array = NDArray[Any]
 
@@ -35,6 +47,18 @@ LATENT_AT_MOST = 1
 INTERVAL = 0.9
 _OFFSET_A_YEAR = 0.25
 _LEAST_SHAPE = 1e-3
+
+
+def fault(record: Mapping[str, Any]) -> str | None:
+    """What is wrong with a record of ``road.spot-model.v1``; None: it can be used."""
+    for each in record["cells"]:
+        for names, numbers in (("terms", "weights"), ("own_kinds", "own_weights")):
+            if len(each[names]) != len(each[numbers]):
+                got = f"{len(each[numbers])} for {len(each[names])}"
+                return f"{numbers} of model {record['model']} must be as many as {names} (got {got} at resolution {each['resolution']})"
+        if not each["shape"] > 0:
+            return f"shape of model {record['model']} must be positive (got {each['shape']!r} at resolution {each['resolution']})"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,23 +8,24 @@ import polars as pl
 
 __all__ = ["headlines"]
 
-_WIDE_M = {10: 65, 11: 25}
-"""About how far a cell reaches from its centre."""
+_WIDE_M = {10: 65, 11: 75}
+"""About how far from the centre of a cell accidents are counted as on record: at resolution 11 those in the six cells around it, too."""
 
 _JA: Mapping[str, str] = {
     "candidate": "{place}は、{years}の人身事故が{n}件と少ないものの、潜在的に危険な可能性があります"
     "(事故の少ない場所の上位{top}%)。現地を確認してください。",
-    "known": "{place}では、{years}に人身事故が{n}件あり、今後も多いと見込まれます(全体の上位{rank}%)。対策を検討してください。",
+    "known": "{place}では、{years}に人身事故が{n}件ありました(見込まれる件数は全体の上位{rank}%)。対策を検討してください。",
     "confirmed": "{place}は、潜在的に危険な可能性を示した後、人身事故が{years}で{n}件になりました。対策を検討してください。",
-    "cleared": "{place}は、見込まれる事故が2回続けて下がったため、注意の表示を終えます。安全を保証するものではありません。",
+    "cleared": "{place}は、見込まれる事故が2回続けて基準を下回ったため、注意の表示を終えます。安全を保証するものではありません。",
 }
 _EN: Mapping[str, str] = {
     "candidate": "{place}: few injury accidents on record in {years} ({n}), yet possibly more dangerous than it looks "
     "(top {top} % of places with few): please look at the place.",
-    "known": "{place}: {n} injury accidents in {years}, and more are to be expected "
-    "(top {rank} % of all places): please consider measures.",
-    "confirmed": "{place}: said to be possibly dangerous, and now {n} injury accidents in {years}: please consider measures.",
-    "cleared": "{place}: expected accidents fell twice running, so this notice ends; it does not say that the place is safe.",
+    "known": "{place}: injury accidents in {years}: {n}; by what is to be expected among the top {rank} % of all places: "
+    "please consider measures.",
+    "confirmed": "{place}: said to be possibly dangerous before; injury accidents in {years} are now {n}: please consider measures.",
+    "cleared": "{place}: expected accidents were below the exit level twice running, so this notice ends; it does not say that the "
+    "place is safe.",
 }
 
 

@@ -78,10 +78,10 @@ class Records:
 
     feed: str
     reach: timedelta
-    where: Mapping[str, tuple[str, ...]]
+    where: Mapping[str, tuple[str | bool, ...]]
 
 
-def records(feed: str, *, reach: timedelta = timedelta(0), where: Mapping[str, tuple[str, ...]] | None = None) -> Records:
+def records(feed: str, *, reach: timedelta = timedelta(0), where: Mapping[str, tuple[str | bool, ...]] | None = None) -> Records:
     """Records of ``feed``, those only of which each field in ``where`` has one of the values named there."""
     return Records(feed=feed, reach=reach, where=where or {})
 
@@ -344,6 +344,17 @@ class Route(_Given):
     by: str
     resolution: int
     halo_m: float
+
+    def __post_init__(self) -> None:
+        if self.halo_m <= 0:
+            raise DeclarationError(f"halo_m of {self.name} must be positive (got {self.halo_m!r}): else no copy is made")
+        from pipelines.linkage.space import covering  # it stands on this module's errors
+
+        finest = covering(self.halo_m)[0] - 1
+        if not 0 <= self.resolution <= finest:
+            raise DeclarationError(
+                f"resolution of {self.name} must be 0 to {finest} (got {self.resolution!r}): a shard is wider than its halo"
+            )
 
     @property
     def given(self) -> Mapping[str, Records]:  # type: ignore[override]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.errors import BatchError
 from pipelines.linkage.grid import instants, milliseconds
+from pipelines.linkage.space import are_cells
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -27,6 +28,7 @@ __all__ = ["AHEAD", "Judged", "Tells", "judge"]
 AHEAD = timedelta(minutes=10)
 """How far the time of an observed record may lie after its arrival: clocks differ."""
 
+_EVER_MS = np.iinfo(np.int64).max // 4
 Row = dict[str, Any]
 Tells = Literal["observed", "now", "from_then"]
 
@@ -40,7 +42,7 @@ class Judged:
     dead: pl.DataFrame | None
 
 
-def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Judged:
+def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int, late: Literal["apart", "used"] = "apart") -> Judged:
     """Parts a batch by how late each record came, and by what no record may be.
 
     Args:
@@ -50,6 +52,7 @@ def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Ju
             arrival. *now*: a tick; it cannot be late, and a time of long ago is none. *from_then*: a reference record, which
             holds from then on; neither.
         ahead_ms: how far a record's time may lie after its arrival, that of a tick also before it, milliseconds.
+        late: *used*: nothing is too late.
 
     Raises:
         BatchError: the batch lacks a column of the feed.
@@ -61,27 +64,27 @@ def judge(feed: Feed, batch: pl.DataFrame, *, tells: Tells, ahead_ms: int) -> Ju
         return Judged(good=batch, late=None, dead=None)
     delay_ms = instants(batch["arrived"]) - instants(batch[feed.time])
     numbers = _numbers(feed, batch)
-    most_ms = ahead_ms if tells == "now" else milliseconds(feed.patience)
+    most_ms = ahead_ms if tells == "now" else milliseconds(feed.patience) if late == "apart" else _EVER_MS
     if delay_ms.max() <= most_ms and delay_ms.min() >= -ahead_ms and numbers.all():
         return Judged(good=batch, late=None, dead=None)
-    stray, late = delay_ms < -ahead_ms, delay_ms > most_ms
+    stray, too_late = delay_ms < -ahead_ms, delay_ms > most_ms
     if tells == "now":
-        stray, late = stray | late, np.zeros_like(late)
+        stray, too_late = stray | too_late, np.zeros_like(too_late)
     dead = [
         _dead(feed, batch.filter(pl.Series(stray)), _stray(feed, ahead_ms)) if stray.any() else None,
         _dead(feed, batch.filter(pl.Series(~numbers & ~stray)), _not_a_number(feed)) if (~numbers & ~stray).any() else None,
     ]
-    late &= numbers
+    too_late &= numbers
     return Judged(
-        good=batch.filter(pl.Series(numbers & ~late & ~stray)),
-        late=_late(feed, batch.filter(pl.Series(late))) if late.any() else None,
+        good=batch.filter(pl.Series(numbers & ~too_late & ~stray)),
+        late=_late(feed, batch.filter(pl.Series(too_late))) if too_late.any() else None,
         dead=pl.concat([each for each in dead if each is not None]) if any(each is not None for each in dead) else None,
     )
 
 
 def _numbers(feed: Feed, batch: pl.DataFrame) -> NDArray[np.bool_]:
-    """Which records hold no number that is infinite or none, and no place that is not on Earth; an absent number is null."""
-    good = np.ones(batch.height, bool)
+    """Which records hold no number that is infinite or none, and no place or cell that is not on Earth; an absent number is null."""
+    good = np.ones(batch.height, bool) if feed.cell is None else are_cells(batch[feed.cell[0]], feed.cell[1])
     for name in _floats(feed):
         values, most = batch[name].to_numpy(), _most(feed, name)
         fine = np.abs(values) <= most if most < np.inf else np.isfinite(values)
@@ -156,6 +159,8 @@ def _not_a_number(feed: Feed) -> Callable[[Row], str]:
     numbers = _floats(feed)
 
     def reason(row: Row) -> str:
+        if feed.cell is not None and not are_cells(pl.Series([row[feed.cell[0]]]), feed.cell[1])[0]:
+            return f"{feed.cell[0]} must be an H3 cell of resolution {feed.cell[1]} (got {row[feed.cell[0]]!r}): 15 hexadecimal digits"
         for name in numbers:
             value, most = row[name], _most(feed, name)
             if value is not None and math.isfinite(value) and abs(value) > most:

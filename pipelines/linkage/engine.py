@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -121,12 +121,15 @@ class Engine:
         feeds: every feed that it names, by name.
         start: from where to go on; None: from the beginning of time.
         owns: which values of ``together_by`` lie in this partition; silent keys are spoken for where they are owned.
+        late: what becomes of a record that is later than patience. *apart*: it is given back. *used*: it counts as any other, as a
+            rebuild wants it.
     """
 
     def __init__(
-        self, linkage: Linkage, feeds: Mapping[str, Feed], start: Start | None = None, owns: Callable[[str], bool] = lambda _: True
-    ) -> None:
-        self._linkage, self._feeds = linkage, feeds
+        self, linkage: Linkage, feeds: Mapping[str, Feed], start: Start | None = None, owns: Callable[[str], bool] = lambda _: True,
+        late: Literal["apart", "used"] = "apart",
+    ) -> None:  # fmt: skip
+        self._linkage, self._feeds, self._late = linkage, feeds, late
         self._says = feeds[linkage.says]
         self._tells: dict[str, Tells] = {
             name: "now" if name == CLOCK else "from_then" if linkage.refers_to(name) else "observed" for name in linkage.feeds
@@ -187,7 +190,7 @@ class Engine:
     def _judged(self, batch: Batch) -> dict[str, Any]:
         out = {}
         for name, frame in batch.items():
-            out[name] = judge(self._feeds[name], frame, tells=self._tells[name], ahead_ms=milliseconds(AHEAD))
+            out[name] = judge(self._feeds[name], frame, tells=self._tells[name], ahead_ms=milliseconds(AHEAD), late=self._late)
             self._basis.read(name, frame)
         return out
 

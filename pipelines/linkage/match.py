@@ -156,9 +156,8 @@ class MatchFold:
         news = told.filter(~same.fill_null(False)).with_columns(
             (pl.col("was").fill_null(0) + 1).cast(self._says.columns["revision"]).alias("revision")
         )
-        paired = pl.concat_str("together", "left", pl.lit(ALONE), separator="/")
-        partners = pl.DataFrame({"together": self._left.together(pairs[0]), "left": self._left.names(pairs[0])}).select(paired.alias("id"))
-        wrong = pl.col("id").is_in(partners["id"].to_list()) | (pl.col("state") == PAIRED)
+        lonely = self._alone(self._left.lonely(NEVER, -NEVER))["id"].to_list()
+        wrong = (pl.col("state") == PAIRED) | ~pl.col("id").is_in(lonely)
         gone = before.filter(wrong & (pl.col("state") != WITHDRAWN)).join(should, on="id", how="anti", maintain_order="left")
         gone = gone.with_columns(pl.lit(WITHDRAWN).alias("state"), (pl.col("revision") + 1).alias("revision"))
         out = pl.concat([frame.select(should.columns) for frame in (news, gone)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.errors import DeclarationError
 
-__all__ = ["EARTH_RADIUS_M", "FARTHEST_M", "cells", "covering", "disks", "distance_m", "geodesic_m"]
+__all__ = ["EARTH_RADIUS_M", "FARTHEST_M", "are_cells", "cells", "covering", "disks", "distance_m", "geodesic_m"]
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth (IUGG): great-circle distances are within .5 % of the geodesic."""
@@ -76,6 +76,20 @@ def geodesic_m(lat_deg: Any, lon_deg: Any, other_lat_deg: Any, other_lon_deg: An
 def cells(lat_deg: NDArray[np.float64], lon_deg: NDArray[np.float64], resolution: int) -> NDArray[np.uint64]:
     """H3 cells of places; WGS84 degrees, finite and within ±90 and ±180."""
     return np.asarray(coordinates_to_cells(lat_deg, lon_deg, resolution)).astype(np.uint64, copy=False)
+
+
+def are_cells(names: pl.Series, resolution: int) -> NDArray[np.bool_]:
+    """Which of some texts name an H3 cell of a resolution.
+
+    Example:
+        >>> are_cells(pl.Series(["8b2e63580c40fff", "8a2e63580c47fff", "nonsense"]), 11).tolist()
+        [True, False, False]
+    """
+    texts = names.fill_null("")
+    whole = texts.str.contains(f"^8{resolution:x}[0-9a-f]{{13}}$")
+    cells = texts.set(~whole, "0").str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+    valid: NDArray[np.bool_] = pl.Series(h3ronpy.cells_valid(cells, booleanarray=True)).to_numpy() & whole.to_numpy()
+    return valid
 
 
 def disks(of: NDArray[np.uint64], k: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

@@ -35,9 +35,6 @@ Tables = Mapping[str, Mapping[Key, Mapping[str, Any]]]
 class TallyRule(Protocol):
     """What a tally asks of its rule. It is pure, and the order of the records does not matter to it."""
 
-    name: str
-    version: str
-
     def fold(self, past: Mapping[str, pl.DataFrame], tables: Tables, at: datetime) -> pl.DataFrame:
         """The facts that should stand.
 

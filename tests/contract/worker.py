@@ -79,7 +79,7 @@ def made(cluster: KafkaSettings, linkage: Linkage, partitions: int, config: Mapp
     topics = [NewTopic(cluster.topic(name), partitions if name in wide else 1, 1) for name in (*linkage.feeds, linkage.says)]
     topics += [NewTopic(cluster.topic(name, side), 1, 1) for name in linkage.feeds for side in ("late", "dead")]
     for topic in topics:
-        topic.config = {"retention.ms": "-1", **(config or {})}
+        topic.config = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1), **(config or {})}  # scripts tell of years
     for done in admin.create_topics(topics).values():
         done.result(30)
 
@@ -101,10 +101,14 @@ def messages(logs: Logs) -> list[Message]:
 
 def produce(producer: Producer, cluster: KafkaSettings, some: Sequence[Message]) -> None:
     """Publishes these messages; whoever reads a tick can read all that arrived before it."""
+
+    def taken(fault: object, message: KafkaMessage) -> None:
+        assert fault is None, f"{message.topic()} must take what a script tells (got {fault})"
+
     for name, partition, key, value, arrived in some:
         if name == "clock.v1":
             assert producer.flush(180) == 0
-        producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived)
+        producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived, on_delivery=taken)
         producer.poll(0)
     assert producer.flush(180) == 0
 
@@ -130,26 +134,34 @@ def ends(cluster: KafkaSettings, logs: Logs, partitions: int) -> dict[Place, int
 
 
 def settled(cluster: KafkaSettings, linkage: Linkage, until: Mapping[Place, int], within_s: float = DONE_WITHIN_S) -> None:
-    """Waits until every partition is committed as far as its inputs go."""
+    """Waits until every partition is committed as far as its inputs go; fails when none has moved for too long."""
     group = Consumer(
         cluster.client(group_id=cluster.topic(f"tsunagu.{linkage.name}"), enable_auto_commit=False, isolation_level="read_committed")
     )
     topic, name = cluster.topic(lead(linkage)), lead(linkage)
     partitions = [partition for feed_name, partition in until if feed_name == name]
-    waited, behind = time.monotonic() + within_s, partitions
+    waited, behind, stood = time.monotonic() + within_s, partitions, None
     try:
         while behind:
             behind = []
             for each in group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=60):
-                read = json.loads(each.metadata).get("read", {}) if each.metadata else {}
-                others = [(n, p) for (n, p) in until if n != name]
+                read = _read(each.metadata)
+                others = [(n, p) for (n, p) in until if n != name and (linkage.whole(n) or p == each.partition)]
                 there = all(n in read and p < len(read[n]) and (read[n][p] or 0) >= until[n, p] for n, p in others)
                 if each.offset < until[name, each.partition] or not there:
                     behind.append((each.partition, each.offset, each.metadata))
+            if stood != (stood := [(partition, offset, _read(metadata)) for partition, offset, metadata in behind]):
+                waited = time.monotonic() + within_s
             assert time.monotonic() < waited, f"not done: {behind}, wanted {dict(until)}"
             time.sleep(0.1)
     finally:
         group.close()
+
+
+def _read(metadata: str | None) -> dict[str, list[int | None]]:
+    """How far the other inputs were read, as a commit says."""
+    read: dict[str, list[int | None]] = json.loads(metadata).get("read", {}) if metadata else {}
+    return read
 
 
 def gathered(cluster: KafkaSettings, linkage: Linkage, partitions: int) -> Outcome:
