@@ -88,6 +88,20 @@ def test_who_turns_out_to_have_a_partner_is_not_said_to_be_alone_any_more() -> N
     )
 
 
+def test_who_was_alone_and_must_not_count_any_more_is_withdrawn_and_who_was_left_is_said_to_be_alone() -> None:
+    logs = on_time("witnessed_near_misses", witnessed_near_misses.make(3).logs)
+    before, near = said("witnessed_near_misses", logs), logs["road.near-miss.v1"]
+    stands = newest(before.to_dicts()).values()
+    alone = next(row for row in stands if row["state"] == "alone")["because"]["left"]["name"].partition("@")[0]
+    pair = next(row for row in stands if row["state"] == "paired")
+    reports = near.filter(pl.col("kind") != "report")
+    none = {row["id"]: row["state"] for row in revised("witnessed_near_misses", logs | {"road.near-miss.v1": reports}, before)}
+    assert none[pair["id"]] == "withdrawn"
+    assert none[f"town/{pair['because']['left']['name']}/alone"] == "alone"
+    erased = logs | {"road.near-miss.v1": near.filter(pl.col("event_id") != alone)}
+    assert [row["state"] for row in revised("witnessed_near_misses", erased, before) if f"/{alone}@" in row["id"]] == ["withdrawn"]
+
+
 def test_only_one_key_can_be_made_again() -> None:
     logs = on_time("latent_accident_spots", latent_accident_spots.make(3).logs)
     before = said("latent_accident_spots", logs)
@@ -105,3 +119,10 @@ def test_the_command_says_how_much_differs(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == f"0 revisions in {then}, 0 of them withdrawals; {count} statements were given\n"
     assert main(["rebuild", "latent_accident_spots", "--from", FUKUI, "--said", str(tmp_path / "none"), "--to", str(then)]) == 3
     assert "what was said must be FILE.jsonl or archive:DIR (got " in capsys.readouterr().err
+    for wrong, told in (
+        (["--to", str(first)], "--to must not be what was said"),
+        (["--to", str(then), "--key", "jq"], "--key must be one under"),
+    ):
+        assert main(["rebuild", "latent_accident_spots", "--from", FUKUI, "--said", str(first), *wrong]) == 3
+        assert told in capsys.readouterr().err
+    assert len(first.read_text(encoding="utf-8").splitlines()) == count

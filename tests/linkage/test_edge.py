@@ -146,3 +146,56 @@ def test_a_tick_far_from_its_arrival_is_dead(minutes: float, side: str) -> None:
     assert judged.late is None
     assert judged.dead is not None
     assert judged.dead["reason"][0].startswith(f"at must not lie more than 600 s {side} arrival (got 2024-05-28T00:00:00+00:00, arrived ")
+
+
+def test_in_a_rebuild_nothing_is_too_late() -> None:
+    found = judge(VALUE, frame(VALUE, [delayed(600)]), tells="observed", ahead_ms=AHEAD_MS, late="used")
+    assert (found.good.height, found.late, found.dead) == (1, None, None)
+
+
+def passed(cell: str | None) -> Judged:
+    """What the edge makes of one vehicle that passed a cell."""
+    row = {"region": "jp", "cell": cell, "vehicle": "v", "day": at(0), "version": 1, "op": "stated", "passes": 3, "arrived": at(60)}
+    of = feed("road.passes.v1")
+    batch = pl.DataFrame([row | {"partition": 0, "offset": 0}], schema=of.frame_schema)
+    return judge(of, batch, tells="observed", ahead_ms=AHEAD_MS)
+
+
+def test_a_cell_of_the_right_size_is_used() -> None:
+    assert passed("8b2e63580c40fff").good.height == 1
+
+
+@pytest.mark.parametrize(
+    "cell", ["nonsense", "", "0", "f" * 15, "8a2e63580c47fff", "8B2E63580C40FFF", "8b2e63580c40fff ", "8bffffffffffff0"]
+)
+def test_what_is_no_cell_of_that_size_is_dead(cell: str) -> None:
+    found = passed(cell)
+    assert found.good.is_empty()
+    assert found.dead is not None
+    assert found.dead["reason"].to_list() == [f"cell must be an H3 cell of resolution 11 (got {cell!r}): 15 hexadecimal digits"]
+
+
+def place(lat_deg: float | None, lon_deg: float | None) -> Judged:
+    """What the edge makes of a near miss there."""
+    of = feed("road.near-miss.v1")
+    row = {"region": "jp", "event_id": "e", "occurred_at": at(0), "version": 1, "op": "stated", "kind": "report", "source": "s"}
+    row |= {"lat_deg": lat_deg, "lon_deg": lon_deg, "arrived": at(1), "partition": 0, "offset": 0}
+    return judge(of, pl.DataFrame([row], schema=of.frame_schema), tells="observed", ahead_ms=AHEAD_MS)
+
+
+@pytest.mark.parametrize(("lat_deg", "lon_deg"), [(90.0, 180.0), (-90.0, -180.0), (None, None), (36.0, None)])
+def test_a_place_on_earth_or_none_is_used(lat_deg: float | None, lon_deg: float | None) -> None:
+    assert place(lat_deg, lon_deg).good.height == 1
+
+
+@pytest.mark.parametrize(
+    ("lat_deg", "lon_deg", "told"),
+    [
+        (136.2, 36.0, "lat_deg must be within ±90° (got 136.2)"),
+        (36.0, 196.2, "lon_deg must be within ±180° (got 196.2)"),
+    ],
+)
+def test_a_place_that_is_not_on_earth_is_dead(lat_deg: float, lon_deg: float, told: str) -> None:
+    found = place(lat_deg, lon_deg)
+    assert found.dead is not None
+    assert found.dead["reason"].to_list() == [f"{told}: WGS84, latitude before longitude"]

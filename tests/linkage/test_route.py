@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -159,3 +160,17 @@ def test_records_that_cannot_move_are_no_matter_of_a_route() -> None:
     with pytest.raises(DeclarationError) as told:
         Engine(ROUTE, {CALLS: placeless, NEAR: CALL_NEAR, CLOCK: feed(CLOCK)})
     assert str(told.value) == "records of near must have a version, an op and a place (got toy.call.v1)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"halo_m": -3.0}, "halo_m of near must be positive (got -3.0): else no copy is made"),
+        ({"resolution": 10}, "resolution of near must be 0 to 8 (got 10): a shard is wider than its halo"),
+        ({"resolution": -1}, "resolution of near must be 0 to 8 (got -1): a shard is wider than its halo"),
+    ],
+)
+def test_a_route_that_cannot_be_is_told_so(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(DeclarationError) as fault:
+        replace(ROUTE, **changes)
+    assert str(fault.value) == told
