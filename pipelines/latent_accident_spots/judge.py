@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,27 +10,39 @@ import polars as pl
 
 from pipelines.latent_accident_spots.rating import fault
 from pipelines.latent_accident_spots.rule import spots
+from pipelines.latent_accident_spots.telling import empty
+from pipelines.linkage.grid import instant
 
 __all__ = ["SpotRule"]
 
 Tables = Mapping[str, Mapping[tuple[str, ...], Mapping[str, Any]]]
+Record = Mapping[str, Any]
 
 
 class SpotRule:
     """What stands in each region of which a police file is out and for which a model was fitted."""
 
-    def fold(self, past: Mapping[str, pl.DataFrame], tables: Tables, at: datetime) -> pl.DataFrame:
+    def fold(self, past: Mapping[str, pl.DataFrame], tables: Callable[[datetime], Tables], at: datetime) -> pl.DataFrame:
         """The facts that should stand; see ``TallyRule``."""
-        regions = sorted({record["region"] for record in tables["years"].values()})
-        return pl.concat([self._region(region, past, tables) for region in regions] or [spots(*_nothing(past), (), {})])
-
-    def _region(self, region: str, past: Mapping[str, pl.DataFrame], tables: Tables) -> pl.DataFrame:
-        own = {name: frame.filter(pl.col("region") == region) for name, frame in past.items()}
-        years = [record["year"] for record in tables["years"].values() if record["region"] == region]
-        own_models = [record for record in tables["model"].values() if record["region"] == region]
-        model = next((record for record in own_models if fault(record) is None), None)
-        return spots(own["accidents"], own["near_misses"], own["passes"], years if model else (), model or {})
+        now = tables(at)
+        out: dict[str, list[Record]] = {}
+        for record in now["years"].values():
+            out.setdefault(record["region"], []).append(record)
+        frames = [spots(*_own(past, region), _models(region, files, now, tables)) for region, files in sorted(out.items())]
+        return pl.concat(frames) if frames else empty()
 
 
-def _nothing(past: Mapping[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    return past["accidents"].clear(), past["near_misses"].clear(), past["passes"].clear()
+def _models(region: str, files: Sequence[Record], now: Tables, tables: Callable[[datetime], Tables]) -> dict[int, Record]:
+    """For each year whose file is out the model that held when it came out; the one of now where there was none."""
+    newest = _model(region, now)
+    held = {record["year"]: _model(region, tables(instant(record["valid_from"]))) or newest for record in files}
+    return {year: model for year, model in held.items() if model is not None}
+
+
+def _model(region: str, tables: Tables) -> Record | None:
+    return next((record for record in tables["model"].values() if record["region"] == region and fault(record) is None), None)
+
+
+def _own(past: Mapping[str, pl.DataFrame], region: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    accidents, near, passes = (past[name].filter(pl.col("region") == region) for name in ("accidents", "near_misses", "passes"))
+    return accidents, near, passes

@@ -41,33 +41,36 @@ WINDOW_YEARS = 3
 CANDIDATE, KNOWN, CONFIRMED, CLEARED = "candidate", "known", "confirmed", "cleared"
 
 
-def spots(
-    accidents: pl.DataFrame, near: pl.DataFrame, passes: pl.DataFrame, years: Sequence[int], model: Mapping[str, Any]
-) -> pl.DataFrame:
+def spots(accidents: pl.DataFrame, near: pl.DataFrame, passes: pl.DataFrame, models: Mapping[int, Mapping[str, Any]]) -> pl.DataFrame:
     """What stands, and what was cleared, with the files of these years out.
 
     Args:
         accidents: ``road.accident.v1`` of one region; the highest version of each, none withdrawn; in any order.
         near: ``road.near-miss.v1``, likewise.
         passes: ``road.passes.v1``, likewise.
-        years: the years whose files are out, in any order. Years between them without a file are not counted.
-        model: a record of ``road.spot-model.v1``.
+        models: the years whose files are out, each with the record of ``road.spot-model.v1`` that held when its file came out: a new
+            model judges what comes. Years between them without a file are not counted.
 
     Returns:
         Facts of ``road.spot.v1`` without their envelope, sorted by id. Empty when no file is out.
     """
-    out = sorted(set(years))
+    out = sorted(models)
     if not out:
         return empty()
     known = placed(accidents).filter(pl.col("year").is_in(out))
     seen = near_misses(near, passes)
     records = accidents.with_columns(occurred_year().alias("year")).filter(pl.col("year").is_in(out))
     frames = []
-    for entry in model["cells"]:
-        if entry["resolution"] in RESOLUTIONS:
-            for found in _episodes(known, seen, out, CellModel.of(entry), model["near_misses"]):
-                frames.append(told(found, records, model))
+    for resolution in RESOLUTIONS:
+        fitted = {year: (each, models[year]["near_misses"]) for year in out for each in _fitted(models[year], resolution)}
+        for found in _episodes(known, seen, fitted):
+            frames.append(told(found, records, models[found.year]))
     return pl.concat(frames).sort("id") if frames else empty()
+
+
+def _fitted(record: Mapping[str, Any], resolution: int) -> list[CellModel]:
+    """The numbers of a model for a resolution; none where it was fitted for others only."""
+    return [CellModel.of(each) for each in record["cells"] if each["resolution"] == resolution]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +135,13 @@ class _Standing:
         return _Standing(cells=self.cells[rows], state=self.state[rows], onset=self.onset[rows], below=self.below[rows])
 
 
-def _episodes(known: pl.DataFrame, seen: NearMisses, years: Sequence[int], model: CellModel, term: Mapping[str, Any]) -> Iterator[Spots]:
-    """What was cleared in each year, and at last what stands."""
+def _episodes(known: pl.DataFrame, seen: NearMisses, fitted: Mapping[int, tuple[CellModel, Mapping[str, Any]]]) -> Iterator[Spots]:
+    """What was cleared in each year, and at last what stands; ``fitted``: for each year the numbers and the near-miss term of its model."""
+    years = sorted(fitted)
     standing = _Standing(cells=np.zeros(0, np.uint64), state=np.zeros(0, "<U9"), onset=np.zeros(0, np.int64), below=np.zeros(0, np.int64))
     for at, year in enumerate(years):
         window = [each for each in years[: at + 1] if each > year - WINDOW_YEARS]
-        now = judged(known, seen, window, model, term, standing.cells)
+        now = judged(known, seen, window, *fitted[year], standing.cells)
         ended, standing = _advanced(standing, now)
         last = year == years[-1]
         for episodes, is_over in ((ended, True), *(((standing, False),) if last else ())):

@@ -8,7 +8,7 @@ vehicle" is a tally of a tally: both are frames inside the rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +16,7 @@ import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, AsOf, Records, Tally
 from pipelines.linkage.edge import AHEAD
-from pipelines.linkage.grid import NEVER, Key, instant, milliseconds
+from pipelines.linkage.grid import EPOCH, NEVER, Key, instant, milliseconds
 from pipelines.linkage.reference import Reference
 from pipelines.linkage.said import WITHDRAWN
 
@@ -35,12 +35,12 @@ Tables = Mapping[str, Mapping[Key, Mapping[str, Any]]]
 class TallyRule(Protocol):
     """What a tally asks of its rule. It is pure, and the order of the records does not matter to it."""
 
-    def fold(self, past: Mapping[str, pl.DataFrame], tables: Tables, at: datetime) -> pl.DataFrame:
+    def fold(self, past: Mapping[str, pl.DataFrame], tables: Callable[[datetime], Tables], at: datetime) -> pl.DataFrame:
         """The facts that should stand.
 
         Args:
             past: input → its records: of each identity the highest version, withdrawn ones left out.
-            tables: what the references say at that time.
+            tables: what the references say as of a time, up to ``at``; times in a record are milliseconds since 1970.
             at: the end of the span; all had arrived before it.
 
         Returns:
@@ -133,8 +133,7 @@ class TallyFold:
         self._waiting = any(self._later(each) for each in self._held.values())
         self._stale = False
         past = {name: each.as_of(self._folded_ms) for name, each in self._held.items()}
-        tables = {name: each.table(self._folded_ms) for name, each in self._references.items()}
-        should = self._rule.fold(past, tables, instant(self._folded_ms))
+        should = self._rule.fold(past, self._tables, instant(self._folded_ms))
         return self._said.difference(should, line_ms=self._line_ms, until_ms=until_ms)
 
     def settle(self, line_ms: int) -> None:
@@ -149,6 +148,10 @@ class TallyFold:
         """How many records of each input, and how many facts, are held."""
         records = {name: len(each) for name, each in self._held.items()} | {name: each.held() for name, each in self._references.items()}
         return records | {self._says.name: len(self._said)}
+
+    def _tables(self, at: datetime) -> Tables:
+        """What the references say as of a time."""
+        return {name: each.table(milliseconds(at - EPOCH)) for name, each in self._references.items()}
 
     def _span(self, tick_ms: int) -> int:
         """When the span began in which a tick lies, and the one before it ended."""

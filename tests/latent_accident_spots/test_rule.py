@@ -33,7 +33,9 @@ def around(*years: int) -> list[dict[str, Any]]:
 
 
 def said(rows: list[dict[str, Any]], *years: int, near: Any = (), passed: Any = (), **weights: float) -> pl.DataFrame:
-    return spots(frame(rows), frame(list(near), "road.near-miss.v1"), frame(list(passed), "road.passes.v1"), years, model(**weights))
+    return spots(
+        frame(rows), frame(list(near), "road.near-miss.v1"), frame(list(passed), "road.passes.v1"), dict.fromkeys(years, model(**weights))
+    )
 
 
 def at_the_spot(facts: pl.DataFrame) -> dict[str, str]:
@@ -173,3 +175,14 @@ def test_headlines_say_what_to_do_and_claim_no_cause() -> None:
     )
     assert "possibly more dangerous than it looks" in row["headline_en"]
     assert not facts["headline_ja"].str.contains("{", literal=True).any()
+
+
+def test_a_new_model_judges_what_comes_and_not_what_was_said() -> None:
+    rows = elsewhere(2001, 2002) + around(2001, 2002)
+    old, new = model(), model() | {"model": "new", "cells": []}
+    whole = [frame(rows), frame([], "road.near-miss.v1"), frame([], "road.passes.v1")]
+    first = spots(*whole, {2001: old})
+    assert first.height > 0
+    assert spots(*whole, {2001: old, 2002: old})["id"].is_in(first["id"].to_list()).any()
+    then = spots(*whole, {2001: old, 2002: new})
+    assert then["id"].to_list() == first["id"].to_list(), "nothing is judged by a model that was fitted for no resolution"

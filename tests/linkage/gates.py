@@ -7,7 +7,7 @@ Feeds, builders of records with defaults, rules, and the answer told record by r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -74,8 +74,9 @@ class Hourly:
     def __init__(self, window: timedelta = HOUR) -> None:
         self.window = window
 
-    def fold(self, past: Mapping[str, pl.DataFrame], tables: Mapping[str, Any], at: datetime) -> pl.DataFrame:
-        most = tables["caps"][("t",)]["most"] if tables["caps"] else 2
+    def fold(self, past: Mapping[str, pl.DataFrame], tables: Callable[[datetime], Mapping[str, Any]], at: datetime) -> pl.DataFrame:
+        caps = tables(at)["caps"]
+        most = caps[("t",)]["most"] if caps else 2
         begin = pl.col("at").dt.truncate(self.window).alias("begin")
         seen = past["passes"].drop_nulls("gate").group_by("town", "gate", "vehicle", begin)
         of_each = seen.agg(pl.len().alias("passes"), pl.col("at").max())
@@ -90,7 +91,7 @@ class SinceFirst:
 
     name, version = "since first", "1"
 
-    def fold(self, past: Mapping[str, pl.DataFrame], tables: Mapping[str, Any], at: datetime) -> pl.DataFrame:
+    def fold(self, past: Mapping[str, pl.DataFrame], tables: Callable[[datetime], Mapping[str, Any]], at: datetime) -> pl.DataFrame:
         seen = past["passes"].drop_nulls("gate").group_by("town", "gate").agg(
             pl.col("at").min().alias("first"), pl.col("at").max().alias("time"), pl.len().alias("passes"), pl.len().alias("capped")
         )  # fmt: skip

@@ -124,7 +124,11 @@ def _model() -> dict[str, Any]:
 
 
 def _models() -> list[Arrival]:
-    return [Arrival(minute=0, record=_model() | {"region": REGION, "valid_from": EPOCH})]
+    """One from the beginning, and another one from the second file on, by which own accidents weigh otherwise."""
+    first = _model() | {"region": REGION, "valid_from": EPOCH}
+    cells = [each | {"own_weights": [2 * weight for weight in each["own_weights"]]} for each in first["cells"]]
+    later = first | {"valid_from": EPOCH + timedelta(minutes=_filed(FIRST + 1) - 90 * DAY_MIN), "cells": cells, "model": "later"}
+    return [Arrival(minute=0, record=first), Arrival(minute=_filed(FIRST + 1) - 100 * DAY_MIN, record=later)]
 
 
 def _filed(year: int) -> float:
