@@ -2,7 +2,7 @@
 
 **Delivery guarantee.** That of the source within; a tick comes after all that arrived before it, its offset is decided by the day alone.
 
-**What is lost when.** Nothing. Where a recording is read only up to an instant, ticks end there, too.
+**What is lost when.** Nothing: read in pieces, it gives the same. Where a recording is read only up to an instant, ticks end there, too.
 """
 
 from __future__ import annotations
@@ -43,14 +43,20 @@ class Ticked:
         self._source = source
 
     def read(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Arrivals]:
-        """The chunks of the source, each with the ticks up to its last arrival; the last tick on its own."""
+        """The chunks of the source, each with the ticks up to its last arrival; the last tick on its own.
+
+        It is read from a day earlier on: the midnight that follows may lie within.
+        """
         due: set[datetime] = set()
-        for chunk in self._source.read(since, until):
+        for chunk in self._source.read(None if since is None else since - _DAY, until):
             arrived = pl.concat([frame["arrived"] for frame in chunk.values() if frame.height])
             newest: datetime = arrived.max()  # type: ignore[assignment]
-            due |= _midnights(arrived)
-            yield {**chunk, CLOCK: _ticks(each for each in due if each <= newest)}
-            due = {each for each in due if each > newest}
+            due |= {each for each in _midnights(arrived) if since is None or each >= since}
+            within = {name: frame if since is None else frame.filter(pl.col("arrived") >= since) for name, frame in chunk.items()}
+            ready = {each for each in due if each <= newest}
+            if ready or any(frame.height for frame in within.values()):
+                yield {**{name: frame for name, frame in within.items() if frame.height}, CLOCK: _ticks(ready)}
+            due -= ready
         if last := {each for each in due if until is None or each < until}:
             yield {CLOCK: _ticks(last)}
 
@@ -65,6 +71,6 @@ def _midnights(arrived: pl.Series) -> set[datetime]:
     return {(datetime(day.year, day.month, day.day, tzinfo=_JST) + _DAY).astimezone(UTC) for day in days}
 
 
-def _ticks(times: Iterator[datetime] | set[datetime]) -> pl.DataFrame:
+def _ticks(times: set[datetime]) -> pl.DataFrame:
     rows = [{"at": at, "arrived": at, "partition": 0, "offset": int(at.timestamp()) // 86_400} for at in sorted(times)]
     return pl.DataFrame(rows, schema=feed(CLOCK).frame_schema)

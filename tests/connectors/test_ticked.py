@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from connectors.ticked import ticked
 from schemas import feed
@@ -24,6 +25,9 @@ class Recorded:
     def read(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[dict[str, pl.DataFrame]]:
         for at in range(0, len(self.hours), 2):
             times = [START + timedelta(hours=hour) for hour in self.hours[at : at + 2]]
+            times = [time for time in times if (since is None or time >= since) and (until is None or time < until)]
+            if not times:
+                continue
             rows = [{"day": START, "arrived": time, "version": 1, "partition": 0, "offset": at} for time in times]
             yield {FEED: pl.DataFrame(rows, schema=feed(FEED).frame_schema)}
 
@@ -31,11 +35,11 @@ class Recorded:
         self.closed = True
 
 
-def heard(*hours: float, until: float | None = None) -> list[tuple[str, float]]:
+def heard(*hours: float, since: float | None = None, until: float | None = None) -> list[tuple[str, float]]:
     """What comes, in order: feed and hour of arrival."""
     source = ticked(lambda _: Recorded(*hours))(Path())
     out = []
-    for chunk in source.read(None, None if until is None else START + timedelta(hours=until)):
+    for chunk in source.read(*(None if hour is None else START + timedelta(hours=hour) for hour in (since, until))):
         rows = [(time, name) for name, frame in chunk.items() for time in frame["arrived"].to_list()]
         out += [(name, (time - START) / timedelta(hours=1)) for time, name in sorted(rows)]
     return out
@@ -49,6 +53,12 @@ def test_a_tick_follows_each_day_on_which_something_arrived() -> None:
 
 def test_what_arrived_at_midnight_belongs_to_the_day_that_begins() -> None:
     assert heard(0) == [(FEED, 0), ("clock.v1", 24)]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5.5, 12, 23.5, 24, 24.5, 30, 48, 60, 100, 119, 120, 121])
+def test_read_in_two_pieces_it_gives_the_same(cut: float) -> None:
+    hours = (1, 5, 23, 30, 100)
+    assert heard(*hours, until=cut) + heard(*hours, since=cut) == heard(*hours)
 
 
 def test_ticks_end_where_the_reading_ends() -> None:
