@@ -127,7 +127,8 @@ class Reader:
 
     def since(self, places: Sequence[Place], instant: datetime) -> dict[Place, int]:
         """Of each place the offset of the first record that arrived at or after an instant; its end where there is none."""
-        asked = [TopicPartition(self._settings.topic(name), p, int(instant.timestamp() * 1000)) for name, p in places]
+        since_ms = max(int(instant.timestamp() * 1000), 0)  # a broker takes what lies before 1970 for a word of its own
+        asked = [TopicPartition(self._settings.topic(name), p, since_ms) for name, p in places]
         found = {
             (self._names[each.topic], each.partition): each.offset for each in self._consumer.offsets_for_times(asked, ANSWERS_WITHIN_S)
         }
