@@ -47,7 +47,8 @@ test: $(VENV)/.app $(VENV)/.test ## all tests and all documented examples; CI=tr
 			echo "$$name is not here and may not be installed: tests that need it are skipped by name"; \
 		fi; \
 	done
-	@$(PY) -m pytest $(ARGS)
+	@# Two processes: much of what a test of a broker does is to wait.
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.check ## lint, format, types and the versions of schemas
 	@status=0; \
@@ -67,7 +68,7 @@ bench: $(VENV)/.app $(VENV)/.live $(VENV)-quix/.peer $(VENV)-faust/.peer ## how 
 	@$(VENV)/bin/tsunagu bench match $(ARGS)
 
 torture: $(VENV)/.app $(VENV)/.test ## the contract of every linkage under 10,000 arrival scripts, and 1,000 killed workers
-	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} TSUNAGU_KILLS=$${TSUNAGU_KILLS:-1000} $(PY) -m pytest tests/contract tests/jobs/worker $(ARGS)
+	@TSUNAGU_SCRIPTS=$${TSUNAGU_SCRIPTS:-10000} TSUNAGU_KILLS=$${TSUNAGU_KILLS:-1000} $(PY) -m pytest --numprocesses 2 --dist worksteal tests/contract tests/jobs/worker $(ARGS)
 
 pins: $(VENV)/.check ## renew requirements/*.txt to the newest that pyproject.toml allows
 	@# Each file holds only its own packages and names the files it stands on; -c keeps shared ones the same.

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from infra.maven import MavenError, once
+
 __all__ = ["Broker", "BrokerError", "BrokerSettings", "free_port"]
 
 HERE = Path(__file__).parent
@@ -183,15 +185,10 @@ def fetch(libs: Path) -> None:
     Raises:
         BrokerError: Maven is absent or fails.
     """
-    if (libs / ".complete").exists():
-        return
-    if shutil.which("mvn") is None:
-        raise BrokerError("mvn must be on the path (got none): install Maven, or use infra/kafka/compose.yaml with Docker")
-    command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies", f"-DoutputDirectory={libs.absolute()}"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        raise BrokerError(f"Maven must bring the broker (got {(done.stdout + done.stderr).decode(errors='replace').strip()[-500:]!r})")
-    (libs / ".complete").touch()
+    try:
+        once(libs, "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies", f"-DoutputDirectory={libs.absolute()}")
+    except MavenError as fault:
+        raise BrokerError(f"broker must be brought ({fault}); or use infra/kafka/compose.yaml with Docker") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Literal
+
+from infra.maven import MavenError, once
 
 __all__ = ["PeerError", "built"]
 
@@ -26,15 +27,10 @@ def built(name: Literal["flink", "streams"]) -> Path:
     """
     source, folder = HERE / name, BUILT / name
     state = hashlib.sha256(b"".join(each.read_bytes() for each in sorted(source.iterdir()))).hexdigest()
-    mark = folder / ".complete"
-    if mark.exists() and mark.read_text() == state:
-        return folder
-    for program in ("java", "mvn"):
-        if shutil.which(program) is None:
-            raise PeerError(f"{program} must be on the path (got none): a Java 17 or newer runs {name}, Maven builds it")
-    shutil.rmtree(folder, ignore_errors=True)
-    done = subprocess.run(["mvn", "-q", "-B", "-f", str(source / "pom.xml"), "package"], capture_output=True, check=False)
-    if done.returncode:
-        raise PeerError(f"Maven must build {name} (got {(done.stdout + done.stderr).decode(errors='replace').strip()[-500:]!r})")
-    mark.write_text(state)
+    if shutil.which("java") is None:
+        raise PeerError(f"java must be on the path (got none): a Java 17 or newer runs {name}")
+    try:
+        once(folder, "-f", str(source / "pom.xml"), "package", state=state)
+    except MavenError as fault:
+        raise PeerError(f"{name} must be built ({fault})") from None
     return folder

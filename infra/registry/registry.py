@@ -20,6 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from infra.kafka.broker import free_port
+from infra.maven import MavenError, once
 
 __all__ = ["Registry", "RegistryServerError", "RegistrySettings", "java_21"]
 
@@ -142,16 +143,9 @@ def _fetch(app: Path) -> None:
     Raises:
         RegistryServerError: Maven is absent or fails.
     """
-    if (app / ".complete").exists():
-        return
-    if shutil.which("mvn") is None:
-        raise RegistryServerError("mvn must be on the path (got none): install Maven")
-    command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:unpack-dependencies", f"-DoutputDirectory={app.absolute()}"]
     # Where it remembers what was unpacked; by default in a folder of its own beside the pom.
-    command.append(f"-DmarkersDirectory={app.absolute()}")
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        raise RegistryServerError(
-            f"Maven must bring the registry (got {(done.stdout + done.stderr).decode(errors='replace').strip()[-500:]!r})"
-        )
-    (app / ".complete").touch()
+    markers = f"-DmarkersDirectory={app.absolute()}"
+    try:
+        once(app, "-f", str(HERE / "pom.xml"), "dependency:unpack-dependencies", f"-DoutputDirectory={app.absolute()}", markers)
+    except MavenError as fault:
+        raise RegistryServerError(f"registry must be brought ({fault})") from None

@@ -82,4 +82,6 @@ def test_a_machine_without_maven_is_told_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BrokerError) as told:
         Broker(BrokerSettings(folder=tmp_path / "kafka", libs=tmp_path / "libs")).start()
-    assert str(told.value) == "mvn must be on the path (got none): install Maven, or use infra/kafka/compose.yaml with Docker"
+    assert str(told.value) == (
+        "broker must be brought (mvn must be on the path (got none): install Maven); or use infra/kafka/compose.yaml with Docker"
+    )

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 
 from connectors.kafka import KafkaSettings, partition_of
 from connectors.wire import encode
+from infra.maven import one_at_a_time
 from jobs import topics
 from schemas import feed
 from tests.live_page import ROOT, shown
@@ -64,7 +65,8 @@ def jars() -> Path:
     if not shutil.which("java") or not shutil.which("mvn"):
         pytest.skip("java or mvn is not here: the console consumer is built and run by them")
     ((build, _),) = shown("mvn ")
-    run(build)
+    with one_at_a_time():
+        run(build)
     return JARS
 
 

@@ -430,7 +430,10 @@ def test_a_live_clock_is_ended_by_a_signal_and_goes_on(topics: KafkaSettings) ->
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["levels:x"], "source must be KIND:PATH with KIND one of archive, fukui, honhyo, npa, simra, probe, gauges, model, spot-model, clock, mqtt (got 'levels:x')"),
+        (
+            ["levels:x"],
+            "spot-model, clock, mqtt (got 'levels:x'): for example clock:60s",
+        ),
         (["clock:60s", FLOOD], "live source must be the only one (got clock:60s, fukui:"),
         ([FLOOD, FLOOD], "names of sources must differ (got fukui:flood-2024-05, fukui:flood-2024-05): name them with --as"),
         ([FLOOD, f"gauges:{GAUGES}", "--as", "a"], "--as must name every source or none (got 1 names)"),

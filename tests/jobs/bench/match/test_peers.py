@@ -46,4 +46,4 @@ def test_without_java_a_peer_says_what_is_missing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("infra.peers.maven.BUILT", tmp_path)
     with pytest.raises(PeerError) as caught:
         built("flink")
-    assert str(caught.value) == "java must be on the path (got none): a Java 17 or newer runs flink, Maven builds it"
+    assert str(caught.value) == "java must be on the path (got none): a Java 17 or newer runs flink"
