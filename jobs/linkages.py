@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -15,11 +16,9 @@ __all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL", "MODELS"]
 
 def _declared() -> Iterator[Linkage]:
     for folder in iter_modules(pipelines.__path__):
-        if not any(each.name == "linkage" for each in iter_modules([str(Path(each) / folder.name) for each in pipelines.__path__])):
-            continue
-        for found in vars(import_module(f"pipelines.{folder.name}.linkage")).values():
-            if isinstance(found, Derive | Match | Tally):
-                yield found
+        declares = f"pipelines.{folder.name}.linkage"
+        if find_spec(declares) is not None:
+            yield from (each for each in vars(import_module(declares)).values() if isinstance(each, Derive | Match | Tally))
 
 
 LINKAGES: Mapping[str, Linkage] = {each.name: each for each in _declared()}

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 import polars as pl
 
 from connectors.kafka import Place
-from pipelines.linkage import AHEAD, Engine, Linkage, Start
+from pipelines.linkage import AHEAD, CLOCK, Engine, Linkage, Start
 from schemas import feed
 
-__all__ = ["Log", "Place", "Positions", "begin", "engine", "everything", "furthest", "line_at"]
+__all__ = ["Log", "Place", "Positions", "begin", "engine", "everything", "furthest", "line_at", "tick"]
 
 Positions = Mapping[Place, int]
 """Of each place the offset of the next record to read."""
@@ -44,9 +44,16 @@ def everything(_: str) -> bool:
     return True
 
 
-def engine(linkage: Linkage, start: Start | None = None, owns: Callable[[str], bool] = everything) -> Engine:
+def engine(
+    linkage: Linkage, start: Start | None = None, owns: Callable[[str], bool] = everything, late: Literal["apart", "used"] = "apart"
+) -> Engine:
     """The engine of a linkage with the feeds that it names."""
-    return Engine(linkage, {name: feed(name) for name in (*linkage.feeds, linkage.says)}, start, owns)
+    return Engine(linkage, {name: feed(name) for name in (*linkage.feeds, linkage.says)}, start, owns, late)
+
+
+def tick(at: datetime) -> pl.DataFrame:
+    """The one tick that makes an engine speak of what it recalls."""
+    return pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
 
 
 def begin(
