@@ -22,12 +22,14 @@ that left the list. ``over``, ``isWarning``, ``isFlood`` and 氾濫開始水位 
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
+from connectors.gauges import GaugesError
 from connectors.readings import FAULTS, ROWS, Readings, ReadingsError, readings
 from connectors.stations import UNKNOWN, Cells, cells_of, stations
 from connectors.table import cells, first_broken, lines, rule
@@ -39,6 +41,7 @@ _COLUMNS = {"hour": "snapshot_jst_hour", "code": "code", "time": "obsTime_jst", 
 _HOUR, _TIME = r"^20[0-9]{2}/[0-9]{2}/[0-9]{2}/[0-9]{2}$", r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}T"
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
 _LIMIT_M = 9000.0
+_PREFECTURE = re.compile("(0[1-9]|[1-3][0-9]|4[0-7])000")
 _OVER_START = "1"
 """``over`` of a device above its start level and no other; ones before it stand for the levels above."""
 _AHEAD_H = 2
@@ -84,7 +87,13 @@ def _stations(folder: Path) -> list[tuple[str, Cells]]:
     path = folder / _STATIONS
     if not path.is_file():
         raise ReadingsError(f"path of crisis must be a folder with {_STATIONS} and {_ROWS} (got {folder.name!r})")
-    return cells_of(path, "code", "name", "prefCode", "placeCity", "startLevel", "warnLevel", "latitude", "longitude")
+    told = cells_of(path, "code", "name", "prefCode", "placeCity", "startLevel", "warnLevel", "latitude", "longitude")
+    for place, station in told:
+        if not _PREFECTURE.fullmatch(station["prefCode"]):
+            raise GaugesError(f"prefCode, {place}, must be 01000 to 47000 (got {station['prefCode']!r})")
+        if not re.fullmatch(_NUMBER, station["startLevel"]):
+            raise GaugesError(f"startLevel, {place}, must be a number of metres (got {station['startLevel']!r})")
+    return told
 
 
 def _region(told: Cells) -> str:
@@ -94,7 +103,7 @@ def _region(told: Cells) -> str:
 def _station(told: Cells, lowest_m: float | None) -> Cells:
     start, differ = told["startLevel"], ""
     town = told["placeCity"] or UNKNOWN
-    if lowest_m is not None and start and lowest_m < float(start):
+    if lowest_m is not None and lowest_m < float(start):
         start, differ = str(lowest_m), f"{_STATIONS}: 観測開始水位 {start} m"
     return {
         "region": _region(told), "gauge_id": told["code"], "name": told["name"], "river": UNKNOWN, "municipality": town,

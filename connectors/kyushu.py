@@ -88,7 +88,7 @@ def gauges(folder: Path) -> pl.DataFrame:
     """
     below = _downstream(folder)
     told = _sites(folder)
-    if odd := sorted(set(below) - {cells["site_id"] for _, cells in told}):
+    if odd := sorted({*below, *below.values()} - {cells["site_id"] for _, cells in told}):
         raise GaugesError(f"stations of {_CHAINS} must be those of {_SITES} (got {', '.join(odd)})")
     return stations([(place, _station(place, cells, below.get(cells["site_id"], ""))) for place, cells in told], _VALID_FROM)
 
@@ -102,7 +102,9 @@ def _downstream(folder: Path) -> dict[str, str]:
     if not (folder / _CHAINS).is_file():
         return {}
     chains: dict[str, list[tuple[int, str]]] = {}
-    for _, cells in cells_of(folder / _CHAINS, "chain", "order", "site_id"):
+    for place, cells in cells_of(folder / _CHAINS, "chain", "order", "site_id"):
+        if not cells["order"].isdecimal():
+            raise GaugesError(f"order, {place}, must be a whole number (got {cells['order']!r})")
         chains.setdefault(cells["chain"], []).append((int(cells["order"]), cells["site_id"]))
     return {above: below for chain in chains.values() for (_, above), (_, below) in pairwise(sorted(chain))}
 

@@ -44,8 +44,8 @@ _DAY = r"^(19|20)[0-9]{2}/[0-9]{2}/[0-9]{2}$"
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
 _LIMIT_M = 9000.0
 """−9999.99 stands for no level."""
-_VALID_FROM = datetime(1937, 12, 31, 15, tzinfo=UTC)
-"""1938-01-01 JST: the database holds nothing older."""
+_VALID_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+"""No broker knows an earlier time."""
 
 
 def open(path: Path) -> Readings:

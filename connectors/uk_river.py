@@ -39,7 +39,8 @@ _TOP = "Time stamp,Value[m],State of value,"
 _TIME = r"^[0-9]{2}/[0-9]{2}/(19|20)[0-9]{2} "
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
 _LIMIT_M = 9000.0
-_VALID_FROM = datetime(1900, 1, 1, tzinfo=UTC)
+_VALID_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+"""No broker knows an earlier time."""
 _ENCODINGS = "utf-8", "latin-1"
 
 

@@ -21,23 +21,26 @@ from types import ModuleType
 from typing import TypeVar
 
 from connectors import SourceError
+from connectors.amedas import AmedasError
 from connectors.archive import ArchiveError
 from connectors.fukui import FukuiError
 from connectors.gauges import GaugesError
 from connectors.honhyo import HonhyoError
+from connectors.jma_bulletins import JmaError
 from connectors.jsonl import JsonLinesError
 from connectors.kafka import ClusterError, KafkaSettings, read_client
 from connectors.model import ModelError
 from connectors.npa import NpaError
 from connectors.probe import ProbeError
+from connectors.readings import ReadingsError
 from connectors.simra import SimraError
 from connectors.wire import WireError
-from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, rebuild, record, replay, spots, topics, why
+from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, rebuild, record, replay, score, spots, topics, why
 from jobs import run as worker
-from jobs.linkages import GAUGES, LINKAGES
-from jobs.progress import JST
+from jobs.linkages import GAUGES, LINKAGES, MODEL
 from jobs.sink import SinkError
 from jobs.sources import SOURCES
+from jobs.words import JST
 from pipelines.latent_accident_spots.fit import FitError as SpotFitError
 from pipelines.latent_accident_spots.score import ScoreError
 from pipelines.latent_accident_spots.tallies import TallyError
@@ -54,7 +57,8 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 UNUSABLE = (
     SourceError, ArchiveError, FukuiError, GaugesError, JsonLinesError, ModelError, FeedError, FitError,
     SpotFitError, ScoreError, TallyError,
-    HonhyoError, NpaError, SimraError, ProbeError, LinkageError, SinkError, why.WhyError, ClusterError, WireError, OSError,
+    AmedasError, HonhyoError, JmaError, NpaError, SimraError, ProbeError, ReadingsError, LinkageError, SinkError,
+    score.ScoreError, why.WhyError, ClusterError, WireError, OSError,
 )  # fmt: skip
 """What is a fault of what was given, not of the program."""
 
@@ -169,12 +173,31 @@ def _fit(given: argparse.Namespace) -> int:
 
 
 def _add_score(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("score", help="judge what a rule foretold by what happened", description=_about(spots))  # type: ignore[attr-defined]
-    parser.add_argument("linkage", choices=["latent_accident_spots"], help="which linkage")
-    _take_sources(parser)
-    parser.add_argument("--year", type=int, metavar="YEAR", help="the year to foretell; default: the newest of which a file is there")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="fitted model (Avro); default: one that is fitted on the years before")
-    parser.set_defaults(run=lambda given: spots.score(_settings(spots.Score, given)))
+    parser = commands.add_parser("score", help="judge what a rule foretold by what happened")  # type: ignore[attr-defined]
+    linkages = parser.add_subparsers(title="linkages", required=True, metavar="|".join(["latent_accident_spots", "upstream_flood"]))
+    rated = linkages.add_parser("latent_accident_spots", help="places, by the accidents of a later year", description=_about(spots))
+    _take_sources(rated)
+    rated.add_argument("--year", type=int, metavar="YEAR", help="the year to foretell; default: the newest of which a file is there")
+    rated.add_argument("--model", type=Path, metavar="FILE", help="fitted model (Avro); default: one that is fitted on the years before")
+    rated.set_defaults(run=lambda given: spots.score(_settings(spots.Score, given)))
+    told = linkages.add_parser("upstream_flood", help="notices, by what the rivers did", description=_about(score))
+    told.add_argument("--facts", required=True, metavar="FACTS", help="what was said: FILE.jsonl or archive:DIR")
+    told.add_argument("--truth", action="append", required=True, metavar="SOURCE", help=SOURCE)
+    told.add_argument(
+        "--pseudo-facts",
+        metavar="FACTS",
+        help="what was said on pseudo-thresholds, with gauge records of tsunagu gauges --pseudo; default: none",
+    )
+    told.add_argument(
+        "--pseudo", type=Path, default=score.PSEUDO, metavar="FILE", help="pseudo-thresholds (CSV id,P1,P2); default: those in data/"
+    )
+    told.add_argument("--gauges", type=Path, default=GAUGES, metavar="FILE", help="gauge records (CSV); default: those in data/")
+    told.add_argument(
+        "--model", type=Path, default=MODEL, metavar="FILE", help="whose numbers get a persistence index; default: the one in data/"
+    )
+    _take_period(told, "arrival times to judge; default: all of the truth")
+    told.add_argument("--to", type=Path, metavar="FILE.json", help="write all figures there, too")
+    told.set_defaults(run=lambda given: score.run(_settings(score.Score, given)))
 
 
 def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -191,10 +214,16 @@ def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
 def _add_gauges(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("gauges", help="make gauge records from a publisher's tables", description=_about(gauges))  # type: ignore[attr-defined]
     parser.add_argument(
-        "--from", dest="source", required=True, metavar="fukui:DIR", help="folder with sensors.csv, suii_ichi.csv, network.csv, known.csv"
+        "--from", dest="source", required=True, metavar="KIND:DIR", help=f"folder of tables, KIND one of {', '.join(gauges.KINDS)}"
+    )
+    parser.add_argument(
+        "--pseudo",
+        type=Path,
+        metavar="FILE",
+        help="thresholds (CSV id,P1,P2) in the place of official ones, to judge methods on; default: none",
     )
     parser.add_argument("--to", required=True, type=Path, metavar="FILE.csv", help="file to write the records to; people may edit it")
-    parser.set_defaults(run=lambda given: gauges.run(given.source, given.to))
+    parser.set_defaults(run=lambda given: gauges.run(given.source, given.to, given.pseudo))
 
 
 def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]

@@ -82,6 +82,16 @@ def test_a_position_that_is_written_otherwise_is_refused(tmp_path: Path) -> None
         kyushu.gauges(made(tmp_path, sites=SITES.replace("北緯 33度30分00秒", "33.5")))
 
 
+def test_a_chain_of_unknown_stations_or_without_an_order_is_refused(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "derived_chains_and_peaks.csv").write_text("chain,order,site_id\n大川,0,s301\n大川,1,s309\n")
+    with pytest.raises(GaugesError, match=r"^stations of derived_chains_and_peaks\.csv must be those of siteinfo\.csv \(got s309\)$"):
+        kyushu.gauges(tmp_path)
+    (tmp_path / "derived_chains_and_peaks.csv").write_text("chain,order,site_id\n大川,first,s301\n")
+    with pytest.raises(GaugesError, match=r"^order, line 2 of derived_chains_and_peaks\.csv, must be a whole number \(got 'first'\)$"):
+        kyushu.gauges(tmp_path)
+
+
 def test_a_folder_without_a_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReadingsError, match=r"^path of kyushu must be a folder with water_level_log\.csv"):
         kyushu.open(tmp_path)

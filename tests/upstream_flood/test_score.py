@@ -190,6 +190,12 @@ def test_a_record_that_begins_above_the_level_does_not_show_a_beginning() -> Non
     assert passed(hourly(2.4, 2.1, 1.0)) == [("L1", 0.0, 1.0, 2.4, "unobserved")]
 
 
+def test_a_passing_tells_since_when_its_river_was_seen() -> None:
+    found = passings(clean(readings((0, 1.0), (4, 1.0), (5, 1.5), (6, 2.1), (7, 1.5)), gauge()), official(gauge()))
+    assert found["seen_since"].to_list() == [at(4)]
+    assert passings(clean(FLOOD, gauge()), official(gauge()))["seen_since"].to_list() == [at(0)]
+
+
 # What was said -------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +243,7 @@ def test_a_notice_before_the_crossing_is_a_hit_and_its_lead_is_counted_to_the_cr
     (event,) = result.events.to_dicts()
     assert event == {
         "gauge_id": "朝", "level": "L1", "threshold_m": 2.0, "crossed_at": at(10), "arrived": at(10 + 1 / 6), "until": at(13),
-        "peak_m": 2.6, "outcome": "hit", "lead_min": 90.0, "late_min": None, "said_at": at(8.5), "notice_id": "n",
+        "peak_m": 2.6, "seen_since": at(0), "outcome": "hit", "lead_min": 90.0, "late_min": None, "said_at": at(8.5), "notice_id": "n",
     }  # fmt: skip
     (notice,) = result.notices.to_dicts()
     assert notice == {
