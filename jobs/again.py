@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from connectors import Arrivals, merged
+from jobs.chain import Chain
 from jobs.progress import JST
 from jobs.sources import open_source
-from jobs.start import engine
 from pipelines.linkage import CLOCK, Linkage
 from pipelines.linkage.said import WITHDRAWN
 from schemas import ENVELOPE, feed
@@ -33,12 +33,12 @@ def said_again(linkage: Linkage, row: Mapping[str, Any], sources: tuple[str, ...
         known: references that are not among the sources.
     """
     at: datetime = row["said_at"]
-    running = engine(linkage)
-    running.recall({name: frame for name, frame in known.items() if name in linkage.feeds})
+    running = Chain(linkage)
+    running.recall({name: frame for name, frame in known.items() if name in running.feeds})
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(open_source(name))) for name in sources]
         for chunk in merged(opened, until=at + timedelta(milliseconds=1)):
-            running.recall({name: frame for name, frame in chunk.items() if name in linkage.feeds and name != CLOCK})
+            running.recall({name: frame for name, frame in chunk.items() if name in running.feeds and name != CLOCK})
     tick = pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
     facts = running.step({CLOCK: tick}).facts
     found = [] if facts is None else facts.filter(pl.col("id") == row["id"]).drop(*feed(linkage.says).envelope).to_dicts()

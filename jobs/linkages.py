@@ -8,9 +8,9 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import pipelines
-from pipelines.linkage import Derive, Linkage, Match, Tally
+from pipelines.linkage import Derive, Linkage, Match, Route, Tally
 
-__all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL", "MODELS"]
+__all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL", "MODELS", "routes_to"]
 
 
 def _declared() -> Iterator[Linkage]:
@@ -18,11 +18,17 @@ def _declared() -> Iterator[Linkage]:
         if not any(each.name == "linkage" for each in iter_modules([str(Path(each) / folder.name) for each in pipelines.__path__])):
             continue
         for found in vars(import_module(f"pipelines.{folder.name}.linkage")).values():
-            if isinstance(found, Derive | Match | Tally):
+            if isinstance(found, Derive | Match | Route | Tally):
                 yield found
 
 
 LINKAGES: Mapping[str, Linkage] = {each.name: each for each in _declared()}
+
+
+def routes_to(linkage: Linkage) -> tuple[Route, ...]:
+    """The routes that write what a linkage reads."""
+    return tuple(each for each in LINKAGES.values() if isinstance(each, Route) and each.says in linkage.feeds)
+
 
 DATA = Path(__file__).parent.parent / "data"
 GAUGES = DATA / "fukui" / "gauges.csv"

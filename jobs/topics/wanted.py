@@ -56,7 +56,7 @@ def wanted(cluster: KafkaSettings, *, partitions: int, replication: int) -> list
 def _sides(linkages: Iterable[Linkage]) -> set[tuple[str, str]]:
     """Inputs with the side topics that they need: whatever is read may be unreadable, only what was observed can be late."""
     linkages = list(linkages)
-    facts = {each.says for each in linkages}
+    facts = {each.says for each in linkages if not feed(each.says).handed_on}
     observed = {name for each in linkages for name in each.observes} - facts
     return {(name, "late") for name in observed} | {(name, "dead") for each in linkages for name in each.feeds}
 
