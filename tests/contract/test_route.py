@@ -13,10 +13,11 @@ from confluent_kafka.admin import AdminClient
 from connectors.kafka import KafkaSettings
 from connectors.kafka_reader import Place, Reader
 from connectors.lines import line_of
+from jobs.embedded import Recorded
 from jobs.linkages import LINKAGES
-from jobs.start import engine
+from jobs.start import begin, engine
 from schemas import feed
-from tests.contract.runs import Logs, at_once, standing
+from tests.contract.runs import Logs, at_once, drawn, standing, unread
 from tests.contract.scripts.witnessed_near_misses import FEED, RAW, raw
 from tests.contract.worker import Crash, ends, gathered, made, merged, placed, publish, running, settled
 
@@ -36,6 +37,32 @@ def stated(records: pl.DataFrame) -> list[tuple[object, ...]]:
     of = feed(FEED)
     newest = records.sort("version", maintain_order=True).unique(of.identity, keep="last", maintain_order=True)
     return sorted(newest.filter(pl.col("op") == "stated").select(*of.columns).rows(), key=repr)
+
+
+@pytest.mark.parametrize("kill", [0.0, 0.2])
+def test_what_a_route_hands_on_follows_from_all_that_was_observed(kill: float) -> None:
+    """Any batches, killed before a commit and started again: what stands under each key is the same."""
+    killed = 0
+    for seed in range(40):
+        logs, g = raw(seed).logs, random.Random(seed)
+        running_, line, out = engine(ROUTE), None, []
+        committed, read = dict.fromkeys(logs, 0), dict.fromkeys(logs, 0)
+        while any(committed[name] < log.height for name, log in logs.items()):
+            take = drawn(g, logs, read)
+            batch = {name: logs[name][read[name] : read[name] + count] for name, count in take.items()}
+            read |= {name: read[name] + count for name, count in take.items()}
+            spoken = running_.step(batch, unread(logs, read))
+            if g.random() < kill:
+                killed += 1
+                places = {(name, 0): count for name, count in committed.items()}
+                running_, positions = begin(ROUTE, Recorded(logs=logs), places, pl.DataFrame(schema=feed(FEED).columns), line=line)
+                read = {name: count for (name, _), count in positions.items()}
+                spoken = running_.step({}, unread(logs, read))
+            else:
+                committed, line = dict(read), running_.line
+            out += [] if spoken.facts is None else [spoken.facts]
+        assert stated(pl.concat(out)) == stated(handed_on(logs)), f"seed {seed}"
+    assert killed or not kill
 
 
 @pytest.mark.parametrize(("workers", "partitions"), [(1, 1), (3, 8)])
@@ -88,7 +115,7 @@ def read(reader: Reader, until: Mapping[Place, int]) -> tuple[pl.DataFrame, set[
 
 
 def test_late_and_unreadable_records_are_told_by_the_route_alone(cluster: KafkaSettings) -> None:
-    logs = placed(merged({"r0": raw(0)}).logs, 1)
+    logs = placed(merged({f"r{seed}": raw(seed) for seed in range(SEEDS)}).logs, 1)
     for each in (ROUTE, MATCH):
         made(cluster, each, 1)
     with running(cluster, ROUTE, 1, lambda _: None):
