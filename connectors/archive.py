@@ -27,6 +27,7 @@ import fastavro
 import polars as pl
 from fastavro.schema import to_parsing_canonical_form
 
+from connectors.span import within, zoned
 from schemas.feeds import FeedError, feed
 
 __all__ = ["Archive", "ArchiveError", "ArchiveSettings", "open"]
@@ -72,9 +73,7 @@ class Archive:
         Raises:
             ArchiveError: a file is damaged, holds something else, or lies in the wrong folder; a time has no zone.
         """
-        for name, given in (("since", since), ("until", until)):
-            if given is not None and given.tzinfo is None:
-                raise ArchiveError(f"{name} must have a zone (got {given!r}): for example 2024-05-28T00:00+00:00")
+        zoned(ArchiveError, since, until)
         folders = self._folders()
         for day in sorted({day for days in folders.values() for day in days}):
             begin = datetime.combine(day, time(), UTC)
@@ -128,10 +127,7 @@ class Archive:
     def _day(self, feed_name: str, folder: Path, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         parts = [self._part(feed_name, each) for each in sorted(folder.glob("*.avro")) if not _hidden(each)]
         rows = pl.concat([feed(feed_name).empty(), *parts]).unique(["partition", "offset"], keep="first", maintain_order=True)
-        rows = rows.sort("arrived", "partition", "offset")
-        if since is not None:
-            rows = rows.filter(pl.col("arrived") >= since)
-        return rows if until is None else rows.filter(pl.col("arrived") < until)
+        return rows.sort("arrived", "partition", "offset").filter(within(since, until))
 
     def _part(self, feed_name: str, path: Path) -> pl.DataFrame:
         """The rows of one file, checked."""

@@ -31,6 +31,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from connectors.fukui_day import BEFORE_DAYS, DAY_MIN, minutes, parse
+from connectors.span import within, zoned
 from schemas.feeds import UTC_MS, feed
 
 __all__ = ["FukuiError", "FukuiFiles", "FukuiSettings", "open"]
@@ -97,7 +98,8 @@ class FukuiFiles:
         Raises:
             FukuiError: a time has no zone, or more rows arrived in one minute than offsets have room for.
         """
-        low, high = _first_minute("since", since, _LONG_AGO), _first_minute("until", until, _FAR_AHEAD)
+        zoned(FukuiError, since, until)
+        low, high = _first_minute(since, _LONG_AGO), _first_minute(until, _FAR_AHEAD)
         files = tuple(each for each in self.files if not _ends_before(each, low))
         begin = None if len(files) == len(self.files) else low  # what was left out has set the clock going before
         for number, day, ticks in _clocked(_days(files), begin):
@@ -107,8 +109,7 @@ class FukuiFiles:
                 continue
             chunk = self._chunk(day, ticks)
             if number * DAY_MIN < low or (number + 1) * DAY_MIN > high:
-                within = pl.col("arrived").is_between(_utc(low), _utc(high), closed="left")
-                chunk = {name: frame.filter(within) for name, frame in chunk.items()}
+                chunk = {name: frame.filter(within(_utc(low), _utc(high))) for name, frame in chunk.items()}
             if any(frame.height for frame in chunk.values()):
                 yield chunk
 
@@ -296,10 +297,8 @@ def _utc(minute: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute - JST_MIN)
 
 
-def _first_minute(name: str, time: datetime | None, otherwise: int) -> int:
+def _first_minute(time: datetime | None, otherwise: int) -> int:
     """The first full minute (JST) at or after a time."""
     if time is None:
         return otherwise
-    if time.tzinfo is None:
-        raise FukuiError(f"{name} must have a zone (got {time!r}): for example 2024-05-28T00:00+09:00")
     return -((datetime(1970, 1, 1, tzinfo=UTC) - time) // timedelta(minutes=1)) + JST_MIN

@@ -11,8 +11,8 @@ time it has been published in every year so far.
 decide: reading from any time gives the same rows at the same positions. A file whose header lacks a column is refused as a whole.
 
 **What is lost when.** Columns of which nothing is said in ``road.accident.v1`` (persons, vehicles, damage). A row without a position is
-dead: it cannot be placed. 2 to 3 % of a file happened in the year before; an accident that is published again in a later file is
-another record.
+dead: it cannot be placed. So is one with a code that the police's tables do not hold. 2 to 3 % of a file happened in the year before;
+an accident that is published again in a later file is another record.
 """
 
 from __future__ import annotations
@@ -20,22 +20,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
+from connectors import police_files
 from connectors.honhyo_rows import HonhyoError, parse
-from schemas.feeds import feed
+from connectors.span import holds, zoned
 
 __all__ = ["HonhyoError", "HonhyoFiles", "HonhyoSettings", "open"]
 
-ACCIDENTS, YEARS, DEAD = "road.accident.v1", "road.accident-year.v1", "dead.v1"
-
-_JST = timezone(timedelta(hours=9))
 _NAMED = re.compile(r"honhyo_([0-9]{4})\.csv", re.IGNORECASE)
-_LINES = 1 << 32
-"""Offsets of a year: no file comes near so many lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,40 +76,20 @@ class HonhyoFiles:
         Raises:
             HonhyoError: a time has no zone, or a file is not written as 本票 files are.
         """
-        for name, time in (("since", since), ("until", until)):
-            if time is not None and time.tzinfo is None:
-                raise HonhyoError(f"{name} must have a zone (got {time!r}): for example 2022-09-01T00:00+09:00")
+        zoned(HonhyoError, since, until)
         for path in self.files:
-            arrived = datetime(_year(path) + 1, 9, 1, tzinfo=_JST).astimezone(UTC)
-            if (since is None or arrived >= since) and (until is None or arrived < until):
-                yield self._chunk(path, _year(path), arrived)
+            if holds(police_files.arrival(_year(path)), since, until):
+                yield self._chunk(path, _year(path))
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _chunk(self, path: Path, year: int, arrived: datetime) -> dict[str, pl.DataFrame]:
+    def _chunk(self, path: Path, year: int) -> dict[str, pl.DataFrame]:
         held = parse(path.read_bytes(), path.name, year)
-        told = {"region": pl.lit(self.settings.region), "op": pl.lit("stated"), "arrived": pl.lit(arrived), "partition": pl.lit(0)}
-        at = pl.lit(year * _LINES) + pl.col("line")
-        said = pl.DataFrame({"year": [year], "line": [0], "records": [held.good.height]}).filter(pl.col("records") > 0)
-        return {
-            ACCIDENTS: _framed(ACCIDENTS, held.good, told | {"version": at, "offset": at}),
-            YEARS: _framed(
-                YEARS,
-                said,
-                told | {"year_key": pl.col("year").cast(pl.String), "valid_from": pl.lit(arrived), "version": pl.lit(1), "offset": at},
-            ),
-            DEAD: _framed(
-                DEAD,
-                held.dead,
-                told | {"feed": pl.lit(ACCIDENTS), "source": pl.lit(path.name), "place": pl.col("line"), "offset": at},
-            ),
-        }
-
-
-def _framed(name: str, rows: pl.DataFrame, told: dict[str, pl.Expr]) -> pl.DataFrame:
-    """Rows as a frame of a feed: what is told, else columns by their name."""
-    return rows.select(told.get(each, pl.col(each)).cast(dtype).alias(each) for each, dtype in feed(name).frame_schema.items())
+        at = pl.lit(police_files.first_offset(year)) + pl.col("line")
+        good = held.good.with_columns(at.alias("version"), at.alias("offset"))
+        dead = held.dead.with_columns(pl.lit(path.name).alias("source"), at.alias("offset"))
+        return police_files.year(year, self.settings.region, good, dead)
 
 
 def _year(path: Path) -> int:

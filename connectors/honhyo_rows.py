@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from connectors.police_codes import PREFECTURES, municipality
+from connectors.police_files import JAPAN_LAT_DEG, JAPAN_LON_DEG, cell_rules, told_cells
+from connectors.table import Rule, cells, first_broken, lines, rule
 
 __all__ = ["HonhyoError", "Rows", "parse"]
 
@@ -41,11 +43,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 """Column of ours to its names in the files, the usual one first."""
 
-_CODES = ("route", "daylight", "weather", "road_shape", "signal", "width", "accident_type")
 _TIME = ("year", "month", "day", "hour", "minute")
 _JST_H = 9
-_LAT_DEG, _LON_DEG = (20.4, 45.6), (122.9, 154.0)
-"""What the police call Japan: from 沖ノ鳥島 to 択捉島, from 与那国島 to 南鳥島."""
 
 
 class HonhyoError(ValueError):
@@ -71,15 +70,9 @@ def parse(data: bytes, name: str, file_year: int) -> Rows:
     Raises:
         HonhyoError: the header is not CP932, lacks a column, or names one twice.
     """
-    raw = [each.removesuffix(b"\r") for each in data.split(b"\n")]
-    places, width = _header(raw[0], name)
-    lines = [(line, each) for line, each in enumerate(raw[1:], 2) if each.strip()]
-    texts = [_text(each) for _, each in lines]
-    table = pl.DataFrame(
-        {"line": [line for line, _ in lines], "raw": [each for _, each in lines], "text": texts},
-        schema={"line": pl.Int64, "raw": pl.Binary, "text": pl.String},
-    )
-    judged = _judged(_split(table, places), width, file_year)
+    header, table = lines(data, "cp932")
+    places, width = _header(header, name)
+    judged = _judged(cells(table, places), width, file_year)
     good = judged.filter(pl.col("reason").is_null())
     return Rows(
         good=good.select("line", *_FIELDS),
@@ -92,9 +85,10 @@ def parse(data: bytes, name: str, file_year: int) -> Rows:
 
 def _header(raw: bytes, name: str) -> tuple[dict[str, int], int]:
     """Place of each of our columns, and how many columns there are."""
-    text = _text(raw)
-    if text is None:
-        raise HonhyoError(f"header of {name} must be CP932 (got {raw[:20]!r}): take the file as the police publish it")
+    try:
+        text = raw.decode("cp932")
+    except UnicodeDecodeError as fault:
+        raise HonhyoError(f"header of {name} must be CP932 (got {raw[:20]!r}): take the file as the police publish it") from fault
     titles = [_plain(each) for each in text.split(",")]
     found = {ours: [at for at, title in enumerate(titles) if title in map(_plain, theirs)] for ours, theirs in _NAMES.items()}
     absent = [_NAMES[ours][0] for ours, at in found.items() if not at]
@@ -111,34 +105,17 @@ def _plain(title: str) -> str:
     return re.sub(r"\s|等(?=\(|$)", "", unicodedata.normalize("NFKC", title))
 
 
-def _text(raw: bytes) -> str | None:
-    try:
-        return raw.decode("cp932")
-    except UnicodeDecodeError:
-        return None
-
-
 # --- rows
 
 
-def _split(table: pl.DataFrame, places: dict[str, int]) -> pl.DataFrame:
-    """Cells of our columns as text without blanks around them; absent ones are empty."""
-    cells = table.with_columns(pl.col("text").str.split(",").alias("cells"))
-    told = [
-        pl.col("cells").list.get(at, null_on_oob=True).fill_null("").str.strip_chars(" \u3000").alias(ours) for ours, at in places.items()
-    ]
-    return cells.with_columns(pl.col("cells").list.len().alias("count"), *told).drop("cells")
-
-
-def _judged(cells: pl.DataFrame, width: int, file_year: int) -> pl.DataFrame:
+def _judged(rows: pl.DataFrame, width: int, file_year: int) -> pl.DataFrame:
     """The fields of each row, and the first rule that it breaks."""
-    dated = cells.with_columns(
+    dated = rows.with_columns(
         pl.concat_str(pl.lit(str(file_year)), "police", "station", "serial").alias("accident_id"),
         _occurred().alias("occurred_at"),
         _degrees("lat", 2).alias("lat_deg"),
         _degrees("lon", 3).alias("lon_deg"),
         municipality(pl.col("police"), pl.col("municipality")).alias("jis"),
-        pl.lit(file_year, pl.Int32).alias("published_year"),
     )
     ruled = dated.with_columns(_reason(width, file_year).alias("reason"))
     again = ruled.select("accident_id", pl.when(pl.col("reason").is_null()).then("line").alias("line"))
@@ -147,13 +124,11 @@ def _judged(cells: pl.DataFrame, width: int, file_year: int) -> pl.DataFrame:
     ruled = ruled.join(first, on="accident_id", how="left", maintain_order="left").with_columns(
         pl.when(pl.col("reason").is_null() & (pl.col("line") > pl.col("first"))).then(repeated).otherwise("reason").alias("reason")
     )
-    blank = [pl.when(pl.col(each) != "").then(pl.col(each)).alias(each) for each in _CODES]
-    counts = [pl.col(each).cast(pl.Int32, strict=False) for each in ("deaths", "injured")]
-    return ruled.with_columns(*blank, *counts, pl.col("jis").alias("municipality"))
+    return ruled.with_columns(pl.col("jis").alias("municipality"), *told_cells())
 
 
 _FIELDS = (
-    "accident_id", "occurred_at", "published_year", "lat_deg", "lon_deg", "deaths", "injured", "municipality",
+    "accident_id", "occurred_at", "lat_deg", "lon_deg", "deaths", "injured", "municipality",
     "road_shape", "signal", "width", "route", "weather", "daylight", "accident_type",
 )  # fmt: skip
 
@@ -179,41 +154,25 @@ def _degrees(column: str, whole: int) -> pl.Expr:
 
 def _reason(width: int, file_year: int) -> pl.Expr:
     """The first rule that a row breaks; null where it breaks none."""
-    time = pl.concat_str(*_TIME, separator=" ")
-    place = pl.concat_str("lat", "lon", separator=" ")
-    rules: list[tuple[pl.Expr, pl.Expr]] = [
+    untold = pl.col("lat").str.contains("^0*$") | pl.col("lon").str.contains("^0*$")
+    unwritten = pl.col("lat_deg").is_null() | pl.col("lon_deg").is_null()
+    abroad = ~pl.col("lat_deg").is_between(*JAPAN_LAT_DEG) | ~pl.col("lon_deg").is_between(*JAPAN_LON_DEG)
+    rules: list[Rule] = [
         (pl.col("text").is_null(), pl.lit("line must be CP932")),
         (pl.col("count") != width, pl.format(f"line must have {width} cells as its header has (got {{}})", "count")),
-        _rule("資料区分 must be 1, an accident", pl.col("kind") != "1", "kind"),
-        _rule("都道府県コード must be one of the police", ~pl.col("police").is_in(list(PREFECTURES)), "police"),
-        _rule("警察署等コード must be three digits", ~pl.col("station").str.contains(r"^[0-9]{3}$"), "station"),
-        _rule("本票番号 must be four digits", ~pl.col("serial").str.contains(r"^[0-9]{4}$"), "serial"),
-        (pl.col("occurred_at").is_null(), pl.format("発生日時 must be a time of the calendar (got '{}')", time)),
-        (_local_year() > file_year, pl.format(f"発生日時 must not lie after the year {file_year} of the file (got '{{}}')", time)),
-        *(
-            _rule(f"{title} must be a number of people", ~pl.col(each).str.contains(r"^[0-9]{1,4}$"), each)
-            for each, title in (("deaths", "死者数"), ("injured", "負傷者数"))
-        ),
-        _rule("市区町村コード must be three digits", pl.col("jis").is_null(), "municipality"),
-        *(_rule(f"{_NAMES[each][0]} must be a code or blank", ~pl.col(each).str.contains(r"^[0-9]*$"), each) for each in _CODES),
-        (
-            pl.col("lat").str.contains("^0*$") | pl.col("lon").str.contains("^0*$"),
-            pl.format("地点 must be told (got '{}')", place),
-        ),
-        (
-            pl.col("lat_deg").is_null() | pl.col("lon_deg").is_null(),
-            pl.format("地点 must be degrees, minutes and seconds x 1000 (got '{}')", place),
-        ),
-        (
-            ~pl.col("lat_deg").is_between(*_LAT_DEG) | ~pl.col("lon_deg").is_between(*_LON_DEG),
-            pl.format("地点 must lie in Japan (got '{}')", place),
-        ),
+        rule("資料区分 must be 1, an accident", pl.col("kind") != "1", "kind"),
+        rule("都道府県コード must be one of the police", ~pl.col("police").is_in(list(PREFECTURES)), "police"),
+        rule("警察署等コード must be three digits", ~pl.col("station").str.contains(r"^[0-9]{3}$"), "station"),
+        rule("本票番号 must be four digits", ~pl.col("serial").str.contains(r"^[0-9]{4}$"), "serial"),
+        rule("発生日時 must be a time of the calendar", pl.col("occurred_at").is_null(), *_TIME),
+        rule(f"発生日時 must not lie after the year {file_year} of the file", _local_year() > file_year, *_TIME),
+        rule("市区町村コード must be three digits", pl.col("jis").is_null(), "municipality"),
+        *cell_rules(),
+        rule("地点 must be told", untold, "lat", "lon"),
+        rule("地点 must be degrees, minutes and seconds x 1000", unwritten, "lat", "lon"),
+        rule("地点 must lie in Japan", abroad, "lat", "lon"),
     ]
-    return pl.coalesce(pl.when(broken).then(told) for broken, told in rules)
-
-
-def _rule(rule: str, broken: pl.Expr, column: str) -> tuple[pl.Expr, pl.Expr]:
-    return broken, pl.format(f"{rule} (got '{{}}')", pl.col(column).str.slice(0, 60))
+    return first_broken(rules)
 
 
 def _local_year() -> pl.Expr:

@@ -39,7 +39,9 @@ from h3ronpy.vector import coordinates_to_cells
 from numpy.typing import NDArray
 
 from connectors.probe_rows import ProbeError, Readings, parse
-from schemas.feeds import UTC_MS, feed
+from connectors.span import within, zoned
+from connectors.table import framed_by_arrival
+from schemas.feeds import UTC_MS
 
 __all__ = ["Detect", "ProbeError", "ProbeFiles", "ProbeSettings", "open"]
 
@@ -120,14 +122,9 @@ class ProbeFiles:
         Raises:
             ProbeError: a time has no zone.
         """
-        within = pl.lit(value=True)
-        for name, time in (("since", since), ("until", until)):
-            if time is not None:
-                if time.tzinfo is None:
-                    raise ProbeError(f"{name} must have a zone (got {time!r}): for example 2026-05-28T00:00+09:00")
-                within &= pl.col("arrived") >= time if name == "since" else pl.col("arrived") < time
-        chunk = {NEAR_MISSES: self.near_misses, PASSES: self.passes, DEAD: self.dead}
-        chunk = {name: frame.filter(within) for name, frame in chunk.items()}
+        zoned(ProbeError, since, until)
+        held = {NEAR_MISSES: self.near_misses, PASSES: self.passes, DEAD: self.dead}
+        chunk = {name: frame.filter(within(since, until)) for name, frame in held.items()}
         if any(frame.height for frame in chunk.values()):
             yield chunk
 
@@ -215,7 +212,7 @@ def _near_misses(drives: pl.DataFrame, detect: Detect, settings: ProbeSettings) 
     """What is detected in whole drives, where it may be told."""
     found = detect(drives.select("drive", "at", "speed_mps", "forward_g", "right_g", "up_g"))
     placed = found.join(drives.filter("told"), on=["drive", "at"], how="inner")
-    return _framed(
+    return framed_by_arrival(
         NEAR_MISSES,
         placed.with_columns(pl.col("ended").alias("arrived")),
         {
@@ -245,7 +242,7 @@ def _passes(drives: pl.DataFrame, settings: ProbeSettings) -> pl.DataFrame:
         .sort("day", "name", "cell")
     )
     said = {"region": pl.lit(settings.region), "vehicle": pl.col("name"), "version": pl.lit(1), "op": pl.lit("stated")}
-    return _framed(PASSES, counted, said)
+    return framed_by_arrival(PASSES, counted, said)
 
 
 def _cells(lat_deg: NDArray[np.float64], lon_deg: NDArray[np.float64]) -> list[str]:
@@ -262,11 +259,4 @@ def _dead(files: list[tuple[str, Readings, pl.DataFrame]]) -> pl.DataFrame:
         first = arrivals["arrived"].first() if arrivals.height else _EVER
         dead = held.dead.sort("line").join_asof(arrivals, on="line").with_columns(pl.col("arrived").fill_null(pl.lit(first, UTC_MS)))
         parts.append(dead.with_columns(pl.lit(name).alias("source")))
-    return _framed(DEAD, pl.concat(parts), {"feed": pl.lit(NEAR_MISSES), "place": pl.col("line")})
-
-
-def _framed(name: str, rows: pl.DataFrame, told: dict[str, pl.Expr]) -> pl.DataFrame:
-    """Rows as a frame of a feed in order of arrival: what is told, else columns by their name."""
-    told = {"partition": pl.lit(0), "offset": pl.int_range(pl.len(), dtype=pl.Int64)} | told
-    rows = rows.sort("arrived", maintain_order=True)
-    return rows.select(told.get(each, pl.col(each)).cast(dtype).alias(each) for each, dtype in feed(name).frame_schema.items())
+    return framed_by_arrival(DEAD, pl.concat(parts), {"feed": pl.lit(NEAR_MISSES), "place": pl.col("line")})

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from connectors.table import Rule, cells, first_broken, lines
 from schemas.feeds import UTC_MS
 
 __all__ = ["ProbeError", "Readings", "parse"]
@@ -67,17 +68,13 @@ def parse(data: bytes, name: str, vehicle: str) -> Readings:
     Raises:
         ProbeError: the header lacks a column.
     """
-    raw = [each.removesuffix(b"\r") for each in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
-    titles = [each.strip() for each in raw[0].decode("utf-8", "replace").split(",")]
+    header, table = lines(data)
+    titles = [each.strip() for each in header.decode("utf-8", "replace").split(",")]
     absent = [each for each in _NEEDED if each not in titles]
     if absent:
-        raise ProbeError(f"header of {name} must name {', '.join(absent)} (got {raw[0][:60]!r}): see connectors/probe_rows.py")
-    lines = [(line, each) for line, each in enumerate(raw[1:], 2) if each.strip()]
-    table = pl.DataFrame(
-        {"line": [line for line, _ in lines], "raw": [each for _, each in lines], "text": [_text(each) for _, each in lines]},
-        schema={"line": pl.Int64, "raw": pl.Binary, "text": pl.String},
-    )
-    ruled = _typed(_split(table, titles), vehicle).with_columns(_reason(len(titles)).alias("reason"))
+        raise ProbeError(f"header of {name} must name {', '.join(absent)} (got {header[:60]!r}): see connectors/probe_rows.py")
+    places = {each: titles.index(each) if each in titles else None for each in (*_NEEDED, *_AT_WILL)}
+    ruled = _typed(cells(table, places), vehicle).with_columns(_reason(len(titles)).alias("reason"))
     ruled = _once(ruled)
     good = ruled.filter(pl.col("reason").is_null()).sort("drive", "at")
     kept = ("line", "vehicle", "drive", "at", "lat_deg", "lon_deg", "speed_mps", *_AXES.values())
@@ -86,28 +83,9 @@ def parse(data: bytes, name: str, vehicle: str) -> Readings:
     return Readings(good=good.select(kept), dead=dead.with_columns(forms))
 
 
-def _text(raw: bytes) -> str | None:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _split(table: pl.DataFrame, titles: list[str]) -> pl.DataFrame:
-    """Cells of our columns as text without blanks around them; absent ones are empty."""
-    cells = table.with_columns(pl.col("text").str.split(",").alias("cells"))
-    told = [
-        pl.col("cells").list.get(titles.index(each), null_on_oob=True).fill_null("").str.strip_chars().alias(each)
-        if each in titles
-        else pl.lit("").alias(each)
-        for each in (*_NEEDED, *_AT_WILL)
-    ]
-    return cells.with_columns(pl.col("cells").list.len().alias("count"), *told).drop("cells")
-
-
-def _typed(cells: pl.DataFrame, vehicle: str) -> pl.DataFrame:
+def _typed(rows: pl.DataFrame, vehicle: str) -> pl.DataFrame:
     """Cells as what they tell; null where they are not written so."""
-    return cells.with_columns(
+    return rows.with_columns(
         pl.col("time_utc").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ms", strict=False).cast(UTC_MS).alias("at"),
         _number("gps_lat").alias("lat_deg"),
         _number("gps_long").alias("lon_deg"),
@@ -125,7 +103,7 @@ def _reason(width: int) -> pl.Expr:
     """The first rule that a line breaks; null where it breaks none."""
     place = pl.concat_str(_shown("gps_lat"), _shown("gps_long"), separator=" ")
     lies = (pl.col("lat_deg").abs() <= 90) & (pl.col("lon_deg").abs() <= 180) & ((pl.col("lat_deg") != 0) | (pl.col("lon_deg") != 0))
-    rules: list[tuple[pl.Expr, pl.Expr]] = [
+    rules: list[Rule] = [
         (pl.col("text").is_null(), pl.lit("line must be UTF-8")),
         (pl.col("count") != width, pl.format(f"line must have {width} cells as its header has (got {{}})", "count")),
         (pl.col("drive") == "", pl.lit("drive must be told (got '')")),
@@ -146,7 +124,7 @@ def _reason(width: int) -> pl.Expr:
             for each in _AXES
         ),
     ]
-    return pl.coalesce(pl.when(broken).then(told) for broken, told in rules)
+    return first_broken(rules)
 
 
 def _shown(column: str) -> pl.Expr:

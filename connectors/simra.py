@@ -28,7 +28,9 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.feeds import UTC_MS, feed
+from connectors.span import within, zoned
+from connectors.table import Rule, cells, first_broken, framed_by_arrival, lines, rule
+from schemas.feeds import UTC_MS
 
 __all__ = ["TYPES", "SimraError", "SimraFiles", "SimraSettings", "open", "segments"]
 
@@ -91,13 +93,8 @@ class SimraFiles:
         Raises:
             SimraError: a time has no zone.
         """
-        within = pl.lit(value=True)
-        for name, time in (("since", since), ("until", until)):
-            if time is not None:
-                if time.tzinfo is None:
-                    raise SimraError(f"{name} must have a zone (got {time!r}): for example 2020-01-01T00:00+01:00")
-                within &= pl.col("arrived") >= time if name == "since" else pl.col("arrived") < time
-        chunk = {REPORTS: self.reports.filter(within), DEAD: self.dead.filter(within)}
+        zoned(SimraError, since, until)
+        chunk = {name: frame.filter(within(since, until)) for name, frame in ((REPORTS, self.reports), (DEAD, self.dead))}
         if any(frame.height for frame in chunk.values()):
             yield chunk
 
@@ -110,58 +107,28 @@ class SimraFiles:
 
 def _rows(path: Path, settings: SimraSettings) -> pl.DataFrame:
     """Every line of a file with its cells, the rule that it breaks, and when it arrived."""
-    raw = [each.removesuffix(b"\r") for each in path.read_bytes().split(b"\n")]
-    head = raw[0].removeprefix(b"\xef\xbb\xbf")
-    if head.decode("utf-8", "replace") != _HEADER:
-        raise SimraError(f"header of {path.name} must be {_HEADER} (got {head[:60]!r}): is it a file of incidents?")
-    lines = [(line, each) for line, each in enumerate(raw[1:], 2) if each.strip()]
-    table = pl.DataFrame(
-        {"line": [line for line, _ in lines], "raw": [each for _, each in lines], "text": [_text(each) for _, each in lines]},
-        schema={"line": pl.Int64, "raw": pl.Binary, "text": pl.String},
-    )
-    cells = table.with_columns(pl.col("text").str.split(",").alias("cells"), pl.lit(path.name).alias("source"))
-    cells = cells.with_columns(
-        pl.col("cells").list.len().alias("count"),
-        *(
-            pl.col("cells").list.get(at, null_on_oob=True).fill_null("").str.strip_chars().alias(name)
-            for name, at in {"lat": 0, "lon": 1, "ts": 2, "incident": 7, "scary": 17, "region": -1}.items()
-        ),
-    )
-    return _arriving(cells.drop("cells").with_columns(_reason().alias("reason")), settings)
-
-
-def _text(raw: bytes) -> str | None:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return None
+    header, table = lines(path.read_bytes())
+    if header.decode("utf-8", "replace") != _HEADER:
+        raise SimraError(f"header of {path.name} must be {_HEADER} (got {header[:60]!r}): is it a file of incidents?")
+    told = cells(table, {"lat": 0, "lon": 1, "ts": 2, "incident": 7, "scary": 17, "region": -1})
+    return _arriving(told.with_columns(pl.lit(path.name).alias("source"), _reason().alias("reason")), settings)
 
 
 def _reason() -> pl.Expr:
     """The first rule that a line breaks; null where it breaks none."""
     known = pl.col("ts").cast(pl.Int64, strict=False).cast(UTC_MS).is_between(_BEGAN, _UNTIL, "left")
-    rules: list[tuple[pl.Expr, pl.Expr]] = [
+    nowhere = (pl.col("lat").cast(pl.Float64, strict=False) == 0) & (pl.col("lon").cast(pl.Float64, strict=False) == 0)
+    rules: list[Rule] = [
         (pl.col("text").is_null(), pl.lit("line must be UTF-8")),
         (pl.col("count") < _CELLS_AT_LEAST, pl.format(f"line must have {_CELLS_AT_LEAST} cells at least (got {{}})", "count")),
-        _rule("lat must be degrees", ~_degrees("lat", 90.0), "lat"),
-        _rule("lon must be degrees", ~_degrees("lon", 180.0), "lon"),
-        (
-            (pl.col("lat").cast(pl.Float64, strict=False) == 0) & (pl.col("lon").cast(pl.Float64, strict=False) == 0),
-            pl.format("place must be told (got '{} {}')", "lat", "lon"),
-        ),
-        _rule(
-            f"ts must be milliseconds in {_BEGAN.year} to {_UNTIL.year - 1}",
-            ~known.fill_null(value=False),
-            "ts",
-        ),
-        _rule("incident must be a type of 1 to 8", ~pl.col("incident").is_in(list(TYPES)), "incident"),
-        _rule("region must be a name", ~pl.col("region").str.contains(r"^\p{L}[\p{L} -]*$"), "region"),
+        rule("lat must be degrees", ~_degrees("lat", 90.0), "lat"),
+        rule("lon must be degrees", ~_degrees("lon", 180.0), "lon"),
+        rule("place must be told", nowhere, "lat", "lon"),
+        rule(f"ts must be milliseconds in {_BEGAN.year} to {_UNTIL.year - 1}", ~known.fill_null(value=False), "ts"),
+        rule("incident must be a type of 1 to 8", ~pl.col("incident").is_in(list(TYPES)), "incident"),
+        rule("region must be a name", ~pl.col("region").str.contains(r"^\p{L}[\p{L} -]*$"), "region"),
     ]
-    return pl.coalesce(pl.when(broken).then(told) for broken, told in rules)
-
-
-def _rule(rule: str, broken: pl.Expr, column: str) -> tuple[pl.Expr, pl.Expr]:
-    return broken, pl.format(f"{rule} (got '{{}}')", pl.col(column).str.slice(0, 60))
+    return first_broken(rules)
 
 
 def _degrees(column: str, limit: float) -> pl.Expr:
@@ -186,8 +153,8 @@ def _reports(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("region").str.to_lowercase(),
         pl.format("{}@{},{}", "ts", lat.round(6), lon.round(6)).alias("event_id"),
     )
+    named = named.with_columns(pl.int_range(1, pl.len() + 1).over("region", "event_id").alias("version"))
     told = {
-        "version": pl.int_range(1, pl.len() + 1).over("region", "event_id"),
         "op": pl.lit("stated"),
         "lat_deg": lat,
         "lon_deg": lon,
@@ -196,19 +163,11 @@ def _reports(table: pl.DataFrame) -> pl.DataFrame:
         "what": pl.col("incident").replace_strict(TYPES, default=None, return_dtype=pl.String),
         "scary": pl.col("scary").replace_strict({"0": False, "1": True}, default=None, return_dtype=pl.Boolean),
     } | {each: pl.lit(None) for each in ("vehicle", "peak_g", "speed_before_mps")}
-    return _framed(REPORTS, named, told)
+    return framed_by_arrival(REPORTS, named, told)
 
 
 def _dead(table: pl.DataFrame) -> pl.DataFrame:
-    return _framed(DEAD, table.filter(pl.col("reason").is_not_null()), {"feed": pl.lit(REPORTS), "place": pl.col("line")})
-
-
-def _framed(name: str, rows: pl.DataFrame, told: dict[str, pl.Expr]) -> pl.DataFrame:
-    """Rows as a frame of a feed in order of arrival: what is told, else columns by their name."""
-    told = {"partition": pl.lit(0), "offset": pl.int_range(pl.len(), dtype=pl.Int64)} | told
-    rows = rows.with_columns(told.pop("version").alias("version")) if "version" in told else rows
-    rows = rows.sort("arrived", maintain_order=True)
-    return rows.select(told.get(each, pl.col(each)).cast(dtype).alias(each) for each, dtype in feed(name).frame_schema.items())
+    return framed_by_arrival(DEAD, table.filter(pl.col("reason").is_not_null()), {"feed": pl.lit(REPORTS), "place": pl.col("line")})
 
 
 # --- streets

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import polars as pl
 
-from connectors import archive, fukui, honhyo, npa, simra
+from connectors import amedas, archive, crisis, fukui, honhyo, jma_bulletins, kyushu, mlit, npa, simra, uk_river
 from connectors.ticked import ticked
 
 __all__ = ["SOURCES", "Arrivals", "Source", "SourceError", "merged", "open_source"]
@@ -37,11 +37,18 @@ class Source(Protocol):
 
 
 SOURCES: Mapping[str, Callable[[Path], Source]] = {
+    "amedas": ticked(amedas.open),
     "archive": archive.open,
+    "crisis": crisis.open,
     "fukui": fukui.open,
     "honhyo": ticked(honhyo.open),
+    "jma-bulletins": ticked(jma_bulletins.open),
+    "jma-drills": ticked(jma_bulletins.drills),
+    "kyushu": kyushu.open,
+    "mlit": mlit.open,
     "npa": ticked(npa.open),
     "simra": ticked(simra.open),
+    "uk": uk_river.open,
 }
 CLUSTER = re.compile(r"(?P<brokers>[^/]+:\d+)(?:/(?P<drill>[a-z0-9][a-z0-9-]*))?")
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from connectors.span import holds, within
 from schemas import feed
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ class Ticked:
         for chunk in self._source.read(None if since is None else since - _DAY, until):
             arrived = pl.concat([frame["arrived"] for frame in chunk.values() if frame.height])
             newest: datetime = arrived.max()  # type: ignore[assignment]
-            due |= {each for each in _midnights(arrived) if since is None or each >= since}
-            within = {name: frame if since is None else frame.filter(pl.col("arrived") >= since) for name, frame in chunk.items()}
+            due |= {each for each in _midnights(arrived) if holds(each, since, until)}
             ready = {each for each in due if each <= newest}
-            if ready or any(frame.height for frame in within.values()):
-                yield {**{name: frame for name, frame in within.items() if frame.height}, CLOCK: _ticks(ready)}
+            asked = {name: frame.filter(within(since, until)) for name, frame in chunk.items()}
+            if ready or any(frame.height for frame in asked.values()):
+                yield {**{name: frame for name, frame in asked.items() if frame.height}, CLOCK: _ticks(ready)}
             due -= ready
-        if last := {each for each in due if until is None or each < until}:
-            yield {CLOCK: _ticks(last)}
+        if due:
+            yield {CLOCK: _ticks(due)}
 
     def close(self) -> None:
         """Closes the source."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
-from connectors import Arrivals, merged
+from connectors import Arrivals
 from jobs.chain import Chain
-from jobs.progress import JST
-from jobs.sources import open_source
+from jobs.sources import arrivals
+from jobs.start import tick
+from jobs.words import jst
 from pipelines.linkage import CLOCK, Linkage
 from pipelines.linkage.said import WITHDRAWN
 from schemas import ENVELOPE, feed
@@ -34,20 +34,17 @@ def said_again(linkage: Linkage, row: Mapping[str, Any], sources: tuple[str, ...
     """
     at: datetime = row["said_at"]
     running = Chain(linkage)
-    running.recall({name: frame for name, frame in known.items() if name in running.feeds})
-    with ExitStack() as stack:
-        opened = [stack.enter_context(closing(open_source(name))) for name in sources]
-        for chunk in merged(opened, until=at + timedelta(milliseconds=1)):
-            running.recall({name: frame for name, frame in chunk.items() if name in running.feeds and name != CLOCK})
-    tick = pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
-    facts = running.step({CLOCK: tick}).facts
+    running.recall(known)
+    for chunk in arrivals(sources, until=at + timedelta(milliseconds=1)):
+        running.recall({name: frame for name, frame in chunk.items() if name != CLOCK})
+    facts = running.step({CLOCK: tick(at)}).facts
     found = [] if facts is None else facts.filter(pl.col("id") == row["id"]).drop(*feed(linkage.says).envelope).to_dicts()
     return found[0] if found and found[0]["state"] != WITHDRAWN else None
 
 
 def shown(row: Mapping[str, Any]) -> Iterator[str]:
     """A fact as people read it: what is said, the numbers, and the records that it names."""
-    yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {_jst(row['said_at'])}"
+    yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {jst(row['said_at'])}"
     yield from (f"  {row[name]}" for name in ("headline_ja", "headline_en") if row.get(name))
     yield from (f"  {name}: {_text(value)}" for name, value in row.items() if name not in _ASIDE and value not in (None, []))
     yield "because of:"
@@ -58,13 +55,9 @@ def shown(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, datetime):
-        return _jst(value)
+        return jst(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(each)}" for name, each in value.items() if each is not None)
     if isinstance(value, list):
         return "; ".join(map(_text, value))
     return str(value)
-
-
-def _jst(time: datetime) -> str:
-    return time.astimezone(JST).strftime("%Y-%m-%d %H:%M JST")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import polars as pl
 from connectors import Arrivals
 from jobs.linkages import routes_to
 from jobs.start import engine
-from pipelines.linkage import Engine, Linkage, Route, Spoken
+from pipelines.linkage import Engine, Linkage, Route, Spoken, Start
 
 __all__ = ["Chain"]
 
@@ -21,11 +22,16 @@ class Chain:
 
     Args:
         linkage: the last of the chain.
+        start: from where the linkage goes on; None: from the beginning of time.
         late: what becomes of a record that is later than patience, as for the engine.
+        key: only what is kept together under this value; None: all.
     """
 
-    def __init__(self, linkage: Linkage, late: Literal["apart", "used"] = "apart") -> None:
-        self._linkage, self._engine = linkage, engine(linkage, late=late)
+    def __init__(
+        self, linkage: Linkage, start: Start | None = None, *, late: Literal["apart", "used"] = "apart", key: str | None = None
+    ) -> None:  # fmt: skip
+        self._linkage, self._key = linkage, key
+        self._engine = engine(linkage, start and replace(start, said=self._own(start.said)), late=late)
         self._routes: list[tuple[Route, Engine]] = [(each, engine(each, late=late)) for each in routes_to(linkage)]
         self._handed_on: dict[str, int] = {}
         self.feeds = tuple(dict.fromkeys(name for each in (*routes_to(linkage), linkage) for name in each.feeds))
@@ -55,7 +61,11 @@ class Chain:
             if spoken.facts is not None:
                 read[route.says] = self._placed(route.says, spoken.facts)
             routed.append(spoken)
-        return read, routed
+        return {name: self._own(frame) for name, frame in read.items()}, routed
+
+    def _own(self, frame: pl.DataFrame) -> pl.DataFrame:
+        by = self._linkage.together_by
+        return frame if self._key is None or by not in frame.columns else frame.filter(pl.col(by) == self._key)
 
     def _placed(self, name: str, records: pl.DataFrame) -> pl.DataFrame:
         """Records that were handed on, as they would lie in their feed: one partition, offsets from 0."""

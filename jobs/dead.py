@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.kafka import ClusterError, KafkaSettings
 from connectors.wire import HEAD, REPO, Ids, decode
 from jobs.linkages import LINKAGES
-from jobs.progress import JST
+from jobs.words import counted, jst
 from schemas import feed, feed_names
 
 if TYPE_CHECKING:
@@ -41,10 +40,10 @@ def overview(settings: Dead) -> int:
     letters = _opened(settings.cluster)
     found = _chosen(letters, settings)
     for each in found:
-        print(f"{_jst(each.arrived)}  {each.place:<28} {_shortened(each.reason)}")
+        print(f"{jst(each.arrived)}  {each.place:<28} {_shortened(each.reason)}")
     for name, late in sorted(letters.late().items()):
         if settings.which in {None, name}:
-            print(f"{name}: {_count(sum(each.feed == name for each in found), 'letter')}, {_count(late, 'late record')}")
+            print(f"{name}: {counted(sum(each.feed == name for each in found), 'letter')}, {counted(late, 'late record')}")
     return 0
 
 
@@ -126,7 +125,7 @@ def _told(letter: Letter, ids: Ids) -> Iterator[str]:
     row, why = _read_again(letter, ids)
     yield letter.place
     yield f"  feed     {letter.feed}"
-    yield f"  arrived  {_jst(letter.arrived)}"
+    yield f"  arrived  {jst(letter.arrived)}"
     yield f"  reason   {_plain(letter.reason)}"
     yield f"  letter   {letter.lies}"
     yield f"  now      {_plain(why) if row is None else 'it can be read: tsunagu dead retry publishes it'}"
@@ -143,10 +142,10 @@ def _told(letter: Letter, ids: Ids) -> Iterator[str]:
 
 def _framing(letter: Letter) -> str:
     if not _framed(letter.raw):
-        return f"none: {_count(len(letter.raw), 'byte')} that do not begin with byte 0 and a schema id"
+        return f"none: {counted(len(letter.raw), 'byte')} that do not begin with byte 0 and a schema id"
     schema_id = int.from_bytes(letter.raw[1:HEAD], "big")
     known = "known" if REPO.schema(letter.feed, schema_id) else "not known"
-    return f"byte 0, schema id {schema_id} ({known} as a version of {letter.feed}), {_count(len(letter.raw) - HEAD, 'byte')} of Avro"
+    return f"byte 0, schema id {schema_id} ({known} as a version of {letter.feed}), {counted(len(letter.raw) - HEAD, 'byte')} of Avro"
 
 
 def _text(raw: bytes) -> str | None:
@@ -166,11 +165,3 @@ def _plain(text: str) -> str:
 def _shortened(text: str) -> str:
     text = _plain(text)
     return text if len(text) <= REASON_WIDTH else text[: REASON_WIDTH - 1] + "…"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _jst(time: datetime) -> str:
-    return time.astimezone(JST).strftime("%Y-%m-%d %H:%M JST")

@@ -39,7 +39,7 @@ def replay(linkage: Linkage, arrivals: Iterable[Arrivals], references: Arrivals,
         What each chunk gave, where it gave anything.
     """
     running = Chain(linkage)
-    running.recall({name: frame for name, frame in references.items() if name in running.feeds})
+    running.recall(references)
     fresh = since
     for chunk in arrivals:
         spoken = [Spoken(says=feed(linkage.says), dead=_since(chunk.get("dead.v1"), since))]

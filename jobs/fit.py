@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from connectors import gauges, merged, model
+from connectors import gauges, model
 from jobs.linkages import GAUGES
-from jobs.progress import JST, Progress
+from jobs.progress import Progress
 from jobs.sink import in_folder
-from jobs.sources import open_source
+from jobs.sources import arrivals
+from jobs.words import JST
 from pipelines.upstream_flood.fit import FitError, fit
 from schemas import feed
 
@@ -38,10 +38,9 @@ def run(settings: Fit) -> int:
     """Fits, writes the model, and prints what it was fitted on; returns the exit code."""
     in_folder(settings.to)
     known = gauges.read(settings.gauges)
-    with Progress() as progress, ExitStack() as stack:
-        opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
+    with Progress() as progress:
         frames, before = [], 0
-        for chunk in progress.watched(merged(opened, settings.since, settings.until)):
+        for chunk in progress.watched(arrivals(settings.sources, settings.since, settings.until)):
             if LEVELS in chunk:
                 before += chunk[LEVELS].height
                 frames.append(_left(chunk[LEVELS], settings.without))
@@ -74,8 +73,4 @@ def _period(levels: pl.DataFrame, without: tuple[datetime, datetime] | None) -> 
 
 
 def _span(period: tuple[datetime, datetime]) -> str:
-    return " to ".join(map(_jst, period))
-
-
-def _jst(time: datetime) -> str:
-    return time.astimezone(JST).strftime("%Y-%m-%dT%H:%M+09:00")
+    return " to ".join(each.astimezone(JST).isoformat(timespec="minutes") for each in period)

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from connectors import SourceError
+import polars as pl
+
+from connectors import SourceError, crisis, kyushu, mlit, pseudo_thresholds, uk_river
 from connectors import gauges as records
 from connectors.fukui_gauges import gauges as from_fukui
 from jobs.sink import SinkError, in_folder
 
 __all__ = ["run"]
 
+KINDS: Mapping[str, Callable[[Path], pl.DataFrame]] = {
+    "crisis": crisis.gauges,
+    "fukui": from_fukui,
+    "kyushu": kyushu.gauges,
+    "mlit": mlit.gauges,
+    "uk": uk_river.gauges,
+}
 
-def run(source: str, to: Path) -> int:
-    """Reads the tables, writes the records, and prints how many; returns the exit code."""
+
+def run(source: str, to: Path, pseudo: Path | None = None) -> int:
+    """Reads the tables, writes the records, on pseudo-thresholds if there are any, and prints how many; returns the exit code."""
     kind, colon, folder = source.partition(":")
-    if kind != "fukui" or not colon or not Path(folder).is_dir():
+    if kind not in KINDS or not colon or not Path(folder).is_dir():
         raise SourceError(
-            f"source of gauges must be fukui:DIR with DIR a folder of master tables (got {source!r}): for example fukui:data/fukui"
+            f"source of gauges must be KIND:DIR with KIND one of {', '.join(KINDS)} and DIR a folder of tables (got {source!r}): "
+            "for example fukui:data/fukui"
         )
     if in_folder(to).suffix != ".csv":
         raise SinkError(f"--to must be FILE.csv (got {str(to)!r}): for example data/fukui/gauges.csv")
-    frame = from_fukui(Path(folder))
+    frame = KINDS[kind](Path(folder))
+    if pseudo is not None:
+        frame = pseudo_thresholds.put(frame, pseudo_thresholds.read(pseudo))
     records.write(frame, to)
     without = frame.filter(frame["l1_standby_m"].is_null() & frame["l2_caution_m"].is_null() & frame["l4_danger_m"].is_null()).height
     print(

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
 import pipelines
 from pipelines.linkage import Derive, Linkage, Match, Route, Tally
 
-__all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL", "MODELS", "routes_to"]
+__all__ = ["DATA", "GAUGES", "LINKAGES", "MODEL", "MODELS", "OF_FACTS", "routes_to"]
 
 
 def _declared() -> Iterator[Linkage]:
     for folder in iter_modules(pipelines.__path__):
-        if not any(each.name == "linkage" for each in iter_modules([str(Path(each) / folder.name) for each in pipelines.__path__])):
-            continue
-        for found in vars(import_module(f"pipelines.{folder.name}.linkage")).values():
-            if isinstance(found, Derive | Match | Route | Tally):
-                yield found
+        declares = f"pipelines.{folder.name}.linkage"
+        if find_spec(declares) is not None:
+            yield from (each for each in vars(import_module(declares)).values() if isinstance(each, Derive | Match | Route | Tally))
 
 
 LINKAGES: Mapping[str, Linkage] = {each.name: each for each in _declared()}
+
+OF_FACTS: Mapping[str, Linkage] = {name: each for name, each in LINKAGES.items() if not isinstance(each, Route)}
+"""Those that say facts; a route hands records on, and runs by itself wherever one that reads them is replayed."""
 
 
 def routes_to(linkage: Linkage) -> tuple[Route, ...]:

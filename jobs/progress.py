@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from types import TracebackType
 
 from connectors import Arrivals
+from jobs.words import JST
 from pipelines.linkage import CLOCK
 
 __all__ = ["Progress"]
-
-JST = timezone(timedelta(hours=9))
 
 
 class Progress:

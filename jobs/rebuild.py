@@ -6,21 +6,23 @@ out are the next revisions of what was said, withdrawals among them; give all th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 
-from connectors import Arrivals, SourceError, merged
+from connectors import Arrivals, SourceError
+from jobs.chain import Chain
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import Progress
 from jobs.replay import placed, references
-from jobs.said import said_in
+from jobs.said import place_of, said_in
 from jobs.sink import sink
-from jobs.sources import open_source
-from pipelines.linkage import CLOCK, Engine, Linkage, Spoken, Start
+from jobs.sources import arrivals
+from pipelines.linkage import CLOCK, Linkage, Spoken, Start
 from schemas import feed
 
 __all__ = ["Rebuild", "again", "run"]
@@ -42,10 +44,7 @@ class Rebuild:
 def run(settings: Rebuild) -> int:
     """Writes what differs, and prints how much does; returns the exit code."""
     linkage = LINKAGES[settings.linkage]
-    if (
-        settings.said.rpartition(":")[2]
-        and Path(settings.said.rpartition(":")[2]).resolve() == Path(settings.to.rpartition(":")[2]).resolve()
-    ):
+    if place_of(settings.said).resolve() == place_of(settings.to).resolve():
         raise SourceError(
             f"--to must not be what was said (got {settings.to!r} for both): give another file, and publish it behind the first"
         )
@@ -58,8 +57,7 @@ def run(settings: Rebuild) -> int:
             )
     with Progress() as progress, ExitStack() as stack:
         known = references(linkage, settings.gauges, settings.model)
-        opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
-        spoken = again(linkage, [known, *progress.watched(merged(opened))], said, settings.key)
+        spoken = again(linkage, chain([known], progress.watched(arrivals(settings.sources))), said, settings.key)
         if not progress.records:
             raise SourceError(f"sources must hold arrivals (got none from {', '.join(settings.sources)}): give all that was ever read")
         to = sink(settings.to, linkage.says, stack)
@@ -71,23 +69,21 @@ def run(settings: Rebuild) -> int:
     return 0
 
 
-def again(linkage: Linkage, arrivals: Sequence[Arrivals], said: pl.DataFrame, key: str | None = None) -> Spoken:
+def again(linkage: Linkage, chunks: Iterable[Arrivals], said: pl.DataFrame, key: str | None = None) -> Spoken:
     """What a linkage says of everything, as revisions of what was said.
 
     Args:
         linkage: what to run.
-        arrivals: all that ever arrived, in order.
+        chunks: all that ever arrived, in order.
         said: all facts said so far, in the order in which they were said.
         key: only what is kept together under this value of ``together_by``; None: all.
     """
-    own = pl.lit(True) if key is None else pl.col(linkage.together_by) == key
-    feeds = {name: feed(name) for name in (*linkage.feeds, linkage.says)}
-    running = Engine(linkage, feeds, Start(line=None, said=said.filter(own)), late="used")
-    ticks = feed(CLOCK).empty()
-    for chunk in arrivals:
+    running = Chain(linkage, Start(line=None, said=said), late="used", key=key)
+    ticks = [feed(CLOCK).empty()]
+    for chunk in chunks:
         for name, frame in chunk.items():
             if name == CLOCK:
-                ticks = pl.concat([ticks, frame])
-            elif name in linkage.feeds:
-                running.recall({name: frame.filter(own) if linkage.together_by in frame.columns else frame})
-    return running.step({CLOCK: ticks})
+                ticks.append(frame)
+            else:
+                running.recall({name: frame})
+    return running.step({CLOCK: pl.concat(ticks)})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from connectors import archive, merged
+from connectors import archive
 from jobs.progress import Progress
-from jobs.sources import open_source
+from jobs.sources import arrivals
 
 __all__ = ["Record", "run"]
 
@@ -27,9 +26,8 @@ class Record:
 def run(settings: Record) -> int:
     """Copies, and prints how much; returns the exit code."""
     to, rows = archive.open(settings.to), 0
-    with Progress() as progress, ExitStack() as stack:
-        opened = [stack.enter_context(closing(open_source(name))) for name in settings.sources]
-        for chunk in progress.watched(merged(opened, settings.since, settings.until)):
+    with Progress() as progress:
+        for chunk in progress.watched(arrivals(settings.sources, settings.since, settings.until)):
             for name, frame in chunk.items():
                 if frame.height:
                     to.write(name, frame)

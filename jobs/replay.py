@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from connectors import Arrivals, SourceError, gauges, merged, model
+from connectors import Arrivals, SourceError, gauges, model
 from jobs.embedded import WARM_UP, replay
 from jobs.linkages import GAUGES, LINKAGES, MODELS
 from jobs.progress import Progress
 from jobs.sink import sink
-from jobs.sources import open_source
+from jobs.sources import arrivals
 from pipelines.latent_accident_spots.rating import fault as spot_fault
 from pipelines.linkage import Linkage
 from pipelines.upstream_flood.evidence import FEATURES
@@ -54,17 +54,15 @@ def spoken(
     """What a replay gives, in order: (feed, frame) of facts, late and dead records that arrived from ``since`` on."""
     warm_up = None if since is None else since - WARM_UP * linkage.reach
     count = 0
-    with ExitStack() as stack:
-        opened = [stack.enter_context(closing(open_source(name))) for name in sources]
-        for said in replay(linkage, progress.watched(merged(opened, warm_up, until)), known, since):
-            facts = said.facts
-            if facts is not None:
-                yield linkage.says, placed(facts, count)
-                count += facts.height
-                progress.said(facts.height)
-            for name, frame in (("late.v1", said.late), ("dead.v1", said.dead)):
-                if frame is not None:
-                    yield name, frame
+    for said in replay(linkage, progress.watched(arrivals(sources, warm_up, until)), known, since):
+        facts = said.facts
+        if facts is not None:
+            yield linkage.says, placed(facts, count)
+            count += facts.height
+            progress.said(facts.height)
+        for name, frame in (("late.v1", said.late), ("dead.v1", said.dead)):
+            if frame is not None:
+                yield name, frame
 
 
 def placed(facts: pl.DataFrame, offset: int) -> pl.DataFrame:

@@ -9,7 +9,14 @@ import polars as pl
 from connectors import SourceError, archive, jsonl
 from schemas import feed
 
-__all__ = ["said_in"]
+__all__ = ["place_of", "said_in"]
+
+_ARCHIVE = "archive:"
+
+
+def place_of(where: str) -> Path:
+    """The file or the folder that ``FILE.jsonl`` or ``archive:DIR`` names."""
+    return Path(where.removeprefix(_ARCHIVE))
 
 
 def said_in(where: str, says: str) -> pl.DataFrame:
@@ -18,9 +25,9 @@ def said_in(where: str, says: str) -> pl.DataFrame:
     Raises:
         SourceError: there is no such file or archive.
     """
-    kind, colon, path = where.partition(":")
-    if colon and kind == "archive" and Path(path).is_dir():
-        return pl.concat([feed(says).empty(), *(chunk[says] for chunk in archive.open(Path(path)).read() if says in chunk)])
+    path = place_of(where)
+    if where.startswith(_ARCHIVE) and path.is_dir():
+        return pl.concat([feed(says).empty(), *(chunk[says] for chunk in archive.open(path).read() if says in chunk)])
     if not Path(where).is_file():
         raise SourceError(f"what was said must be FILE.jsonl or archive:DIR (got {where!r}): make one with tsunagu replay")
     return jsonl.read(Path(where), says)

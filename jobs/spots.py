@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from connectors import merged, model
-from jobs.progress import JST, Progress
+from connectors import model
+from jobs.progress import Progress
 from jobs.sink import in_folder
-from jobs.sources import open_source
+from jobs.sources import arrivals
+from jobs.words import JST
 from pipelines.latent_accident_spots.fit import FitError, examples, fit_cells, windows
 from pipelines.latent_accident_spots.fit import fit as fitted
 from pipelines.latent_accident_spots.near import near_misses
@@ -110,9 +110,8 @@ def _models(settings: Score, known: pl.DataFrame, before: Sequence[int]) -> dict
 def _read(sources: Sequence[str], since: datetime | None, until: datetime | None) -> dict[str, pl.DataFrame]:
     """All records of the four inputs: of each its highest version, unless that is a withdrawal."""
     frames: dict[str, list[pl.DataFrame]] = {name: [feed(name).empty()] for name in (ACCIDENTS, YEARS, NEAR, PASSES)}
-    with Progress() as progress, ExitStack() as stack:
-        opened = [stack.enter_context(closing(open_source(name))) for name in sources]
-        for chunk in progress.watched(merged(opened, since, until)):
+    with Progress() as progress:
+        for chunk in progress.watched(arrivals(sources, since, until)):
             for name, held in frames.items():
                 if name in chunk:
                     held.append(chunk[name])
@@ -135,7 +134,7 @@ def _region(accidents: pl.DataFrame) -> str:
     if not regions:
         raise FitError("sources of a fit must hold accidents (got none): for example npa:PATH")
     if len(regions) != 1:
-        raise FitError(f"accidents of a fit must be of one region (got {', '.join(regions) or 'none'}): fit each on its own")
+        raise FitError(f"accidents of a fit must be of one region (got {', '.join(regions)}): fit each on its own")
     return str(regions[0])
 
 

@@ -14,10 +14,10 @@ from typing import Literal, Protocol
 import polars as pl
 
 from connectors.kafka import Place
-from pipelines.linkage import AHEAD, Engine, Linkage, Start
+from pipelines.linkage import AHEAD, CLOCK, Engine, Linkage, Start
 from schemas import feed
 
-__all__ = ["Log", "Place", "Positions", "begin", "engine", "everything", "furthest", "line_at"]
+__all__ = ["Log", "Place", "Positions", "begin", "engine", "everything", "furthest", "line_at", "tick"]
 
 Positions = Mapping[Place, int]
 """Of each place the offset of the next record to read."""
@@ -52,6 +52,11 @@ def engine(
 ) -> Engine:
     """The engine of a linkage with the feeds that it names."""
     return Engine(linkage, {name: feed(name) for name in (*linkage.feeds, linkage.says)}, start, owns, late)
+
+
+def tick(at: datetime) -> pl.DataFrame:
+    """The one tick that makes an engine speak of what it recalls."""
+    return pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
 
 
 def begin(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from connectors import Arrivals, merged
+from connectors import Arrivals
 from jobs.again import said_again, shown
 from jobs.linkages import GAUGES, LINKAGES
-from jobs.progress import JST
 from jobs.replay import references
 from jobs.said import said_in
-from jobs.sources import open_source
-from jobs.start import engine
+from jobs.sources import arrivals
+from jobs.start import engine, tick
+from jobs.words import counted, jst
 from pipelines.linkage import CLOCK, Derive, Linkage, Start
 from schemas import feed
 
@@ -85,7 +84,7 @@ def derived_again(linkage: Linkage, fact: pl.DataFrame, records: Arrivals) -> di
     earlier = fact.clear() if at == row["onset"] else fact.with_columns(*begun)
     running = engine(linkage, Start(line=at, said=earlier))
     running.recall({name: frame for name, frame in records.items() if name != CLOCK})
-    found = [each for each in running.step({CLOCK: _tick(at)}).rows if each["id"] == row["id"]]
+    found = [each for each in running.step({CLOCK: tick(at)}).rows if each["id"] == row["id"]]
     return {name: value for name, value in found[0].items() if name not in says.envelope} if found else None
 
 
@@ -106,10 +105,6 @@ def _verdict(linkage: Linkage, row: dict[str, Any], again: dict[str, Any] | None
     return True, "derived again from these readings: the same"
 
 
-def _tick(at: datetime) -> pl.DataFrame:
-    return pl.DataFrame([{"at": at, "arrived": at, "partition": 0, "offset": 0}], schema=feed(CLOCK).frame_schema)
-
-
 def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
     facts = said_in(settings.facts, linkage.says)
     mine = facts.filter(pl.col("id") == settings.fact_id).sort("revision")
@@ -124,12 +119,10 @@ def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
 def _readings(sources: Sequence[str], row: dict[str, Any]) -> pl.DataFrame:
     """The readings in the ranges of a fact that had arrived when it was said."""
     frames = [feed(LEVELS).empty()]
-    with ExitStack() as stack:
-        opened = [stack.enter_context(closing(open_source(name))) for name in sources]
-        begin = min(each["from_time"] for each in row["because"]["ranges"])
-        for chunk in merged(opened, begin, row["said_at"] + timedelta(milliseconds=1)):
-            if LEVELS in chunk:
-                frames += list(_within(chunk[LEVELS], row))
+    begin = min(each["from_time"] for each in row["because"]["ranges"])
+    for chunk in arrivals(sources, begin, row["said_at"] + timedelta(milliseconds=1)):
+        if LEVELS in chunk:
+            frames += list(_within(chunk[LEVELS], row))
     return pl.concat(frames)
 
 
@@ -143,29 +136,21 @@ def _within(levels: pl.DataFrame, row: dict[str, Any]) -> Iterator[pl.DataFrame]
 
 
 def _told(row: dict[str, Any], readings: pl.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
-    yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {_jst(row['said_at'])}"
+    yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {jst(row['said_at'])}"
     yield f"  {row['headline_ja']}"
     yield f"  {row['headline_en']}"
     yield f"rule {row['rule']}, model {row['model'] or 'none'}, coefficient table {row['because']['variant'] or 'none'}"
     yield "what weighed most:"
     for each in row["because"]["weighed_most"]:
-        reading = f"{each['level_m']:.2f} m at {_jst(each['observed_at'])}"
+        reading = f"{each['level_m']:.2f} m at {jst(each['observed_at'])}"
         yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {names.get(each['gauge_id'], '')} ({each['gauge_id']}): {reading}"
     if not row["because"]["weighed_most"]:
         yield "  nothing: this is about the gauge itself"
     yield "readings that it rests on:"
     for each in row["because"]["ranges"]:
-        yield f"  {_jst(each['from_time'])} to {_jst(each['to_time'])}, {readings.height} readings of {_count(len(each['keys']), 'gauge')}"
+        yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {readings.height} readings of {counted(len(each['keys']), 'gauge')}"
     newest = readings.filter(pl.col("level_m").is_not_null()).sort("observed_at", "offset").group_by("gauge_id", maintain_order=True).last()
     for gauge_id, observed_at, level_m in (
         newest.sort("observed_at", descending=True).select("gauge_id", "observed_at", "level_m").iter_rows()
     ):
-        yield f"  {level_m:7.2f} m at {_jst(observed_at)}  {names.get(gauge_id, '')} ({gauge_id})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _jst(time: datetime) -> str:
-    return time.astimezone(JST).strftime("%Y-%m-%d %H:%M JST")
+        yield f"  {level_m:7.2f} m at {jst(observed_at)}  {names.get(gauge_id, '')} ({gauge_id})"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.bench import program, report
 from jobs.bench.figures import Flow, Layout, Waits
-from jobs.progress import JST
+from jobs.words import JST
 
 if TYPE_CHECKING:
     from jobs.bench.contestant import Contestant

@@ -14,8 +14,8 @@ from typing import TypeVar
 from connectors import jsonl, open_source
 from jobs.embedded import WARM_UP, replay
 from jobs.linkages import DATA, LINKAGES
-from jobs.progress import JST
 from jobs.replay import placed, references
+from jobs.words import JST
 
 __all__ = ["run"]
 

@@ -15,8 +15,9 @@ import polars as pl
 from connectors import fukui
 from jobs.demo import page, story
 from jobs.linkages import DATA, GAUGES, LINKAGES
-from jobs.progress import JST, Progress
+from jobs.progress import Progress
 from jobs.replay import references, spoken
+from jobs.words import JST
 from pipelines.upstream_flood.score import clean, official, score
 
 __all__ = ["run"]

@@ -11,11 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from connectors import npa
-from jobs.demo_spots.page import render
+from jobs.embedded import replay
 from jobs.linkages import DATA, LINKAGES
 from jobs.progress import Progress
-from jobs.replay import references, spoken
+from jobs.replay import references
+from jobs.sources import open_source
 from pipelines.linkage.said import WITHDRAWN
 
 __all__ = ["run"]
@@ -27,18 +27,18 @@ STATES = ("candidate", "known", "confirmed", "cleared")
 
 def run(to: Path) -> int:
     """Judges the places, tells the foremost, and writes ``spots.html``; returns the exit code."""
+    from jobs.demo_spots.page import render  # it draws with shapely, which other commands do not wait for
+
     to.mkdir(parents=True, exist_ok=True)
     linkage = LINKAGES["latent_accident_spots"]
+    known = references(linkage)
+    with closing(open_source(f"npa:{ACCIDENTS}")) as source:
+        chunks = list(source.read())
     with Progress() as progress:
-        said = [
-            frame
-            for name, frame in spoken(linkage, [f"npa:{ACCIDENTS}"], references(linkage), None, None, progress)
-            if name == linkage.says
-        ]
+        said = [each.facts for each in replay(linkage, progress.watched(chunks), known) if each.facts is not None]
     spots = pl.concat(said).unique("id", keep="last", maintain_order=True).filter(pl.col("state") != WITHDRAWN)
-    with closing(npa.open(ACCIDENTS)) as source:
-        accidents = pl.concat([chunk["road.accident.v1"] for chunk in source.read() if "road.accident.v1" in chunk])
-    (model,) = references(linkage)["road.spot-model.v1"].to_dicts()
+    accidents = pl.concat([chunk["road.accident.v1"] for chunk in chunks if "road.accident.v1" in chunk])
+    (model,) = known["road.spot-model.v1"].to_dicts()
     print(_table(spots))
     print("\nforemost candidates, 130 m across:")
     foremost = spots.filter(pl.col("state") == "candidate", pl.col("resolution") == 10).sort("rank_share", "id").head(SHOWN)

@@ -22,6 +22,8 @@ REFERENCES: Mapping[str, tuple[str, Callable[[Path], pl.DataFrame]]] = {
     "spot-model": ("road.spot-model.v1", partial(model.read, of="road.spot-model.v1")),
 }
 LIVE = ("clock", "mqtt")
+EXERCISES = ("jma-drills",)
+"""Sources of what was sent as an exercise or a test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +53,14 @@ def named(settings: Ingest) -> dict[str, str]:
     """Sources by their names.
 
     Raises:
-        SourceError: a kind is unknown, a live source is not alone, or two have one name.
+        SourceError: a kind is unknown, a live source is not alone, an exercise would go out live, or two have one name.
     """
     for source in settings.sources:
         if kind(source) not in (*SOURCES, *REFERENCES, *LIVE) or ":" not in source:
             known = ", ".join([*SOURCES, *REFERENCES, *LIVE])
             raise SourceError(f"source must be KIND:PATH with KIND one of {known} (got {source!r}): for example clock:60s")
+        if kind(source) in EXERCISES and settings.cluster.drill is None:
+            raise SourceError(f"source {kind(source)} must be published to a drill (got the live namespace): name one with --drill")
     if len(settings.sources) > 1 and any(kind(source) in LIVE for source in settings.sources):
         raise SourceError(f"live source must be the only one (got {', '.join(settings.sources)}): start an ingest for each")
     if settings.names and len(settings.names) != len(settings.sources):

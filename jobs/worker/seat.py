@@ -69,7 +69,7 @@ USUAL = SeatSettings()
 
 
 def lead(linkage: Linkage) -> str:
-    """The input whose partitions the group gives out: the past that the linkage folds along."""
+    """The input whose partitions the group gives out: the first feed of events that the linkage reads."""
     return linkage.observes[0]
 
 

@@ -1,4 +1,4 @@
-"""H3 cells of accidents: the rings around them, the larger cells that hold them, and their centres."""
+"""H3 cells of accidents: the rings around them, their centres, and where they stand among others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 from h3ronpy.vector import cells_to_coordinates
 from numpy.typing import NDArray
 
-__all__ = ["centres", "index_of", "named", "parents", "rings"]
+__all__ = ["centres", "index_of", "rings"]
 
 Array = NDArray[Any]
 
@@ -25,26 +25,11 @@ def rings(of: Array, k: int) -> tuple[Array, Array, Array]:
     return origin, cell.explode(empty_as_null=False).to_numpy(), steps.explode(empty_as_null=False).to_numpy()
 
 
-def parents(of: Array, resolution: int) -> Array:
-    """The cell of a coarser resolution that each cell belongs to."""
-    return pl.Series(h3ronpy.change_resolution(of, resolution)).to_numpy()
-
-
 def centres(of: Array) -> tuple[Array, Array]:
     """Latitude and longitude of the centre of each cell, WGS84 degrees."""
     found = cells_to_coordinates(of)
     lat_deg, lon_deg = (pl.Series(found.column(name)).to_numpy() for name in ("lat", "lng"))
     return lat_deg, lon_deg
-
-
-def named(of: Array) -> pl.Series:
-    """The hexadecimal names of cells.
-
-    Example:
-        >>> named(np.array([622306066524962815], np.uint64)).to_list()
-        ['8a2e01204ca7fff']
-    """
-    return pl.Series(h3ronpy.cells_to_string(of)).cast(pl.String)
 
 
 def index_of(among: Array, wanted: Array) -> tuple[Array, Array]:

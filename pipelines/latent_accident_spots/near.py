@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipelines.latent_accident_spots.cells import index_of, parents
+from pipelines.latent_accident_spots.cells import index_of
 from pipelines.latent_accident_spots.rating import CellModel, rating
-from pipelines.linkage.space import cells
+from pipelines.linkage.space import cells, parents
 
 __all__ = ["PERMUTATIONS", "STEADINESS", "NearMissTerm", "NearMisses", "fit_term", "near_misses"]
 

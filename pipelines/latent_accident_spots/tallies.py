@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipelines.latent_accident_spots.cells import centres, index_of, parents, rings
+from pipelines.latent_accident_spots.cells import centres, index_of, rings
 from pipelines.latent_accident_spots.kinds import KINDS, NEAR_M, SHARES, kinds_of
-from pipelines.linkage.space import cells
+from pipelines.linkage.space import cells, parents
 
 __all__ = ["AROUND", "RESOLUTIONS", "Tallies", "TallyError", "occurred_year", "placed", "tallies"]
 

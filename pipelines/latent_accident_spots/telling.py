@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipelines.latent_accident_spots.cells import centres, index_of, named, parents, rings
+from pipelines.latent_accident_spots.cells import centres, index_of, rings
 from pipelines.latent_accident_spots.kinds import SHARES
 from pipelines.latent_accident_spots.near import Seen
 from pipelines.latent_accident_spots.rating import INTERVAL, Rating
 from pipelines.latent_accident_spots.tallies import Tallies
 from pipelines.latent_accident_spots.words import headlines
-from pipelines.linkage.space import cells
+from pipelines.linkage.space import cells, named, parents
 from schemas.feeds import feed
 
 __all__ = ["RULE", "Spots", "empty", "told"]

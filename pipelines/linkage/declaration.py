@@ -175,6 +175,10 @@ class _Given:
         """Whether every worker reads all of a feed: the clock, and what is read by all; of others each reads what it owns."""
         return feed == CLOCK or any(isinstance(each, AsOf) and each.read == "all" for each in self.given.values() if each.feed == feed)
 
+    def later(self, state: str) -> str:
+        """The state under which a fact is held, whichever it was said with: the same, unless a rule words it otherwise."""
+        return state
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derive(_Given):
@@ -268,10 +272,6 @@ class Match(_Given):
         """How far back of the line it looks: a record at the far end of the span looks back a span itself."""
         return 2 * self.within
 
-    def later(self, state: str) -> str:
-        """The state under which a fact is held, whichever it was said with."""
-        return state
-
     def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> MatchFold:
         """This verb at work: what the engine steps. Only keys that it owns arrive."""
         from pipelines.linkage.match import MatchFold  # it stands on this module
@@ -310,10 +310,6 @@ class Tally(_Given):
     def reach(self) -> timedelta:
         """How far back of the line it looks: as its inputs, and as far as the last fold may lie behind the line."""
         return max(each.reach for each in self.given.values() if isinstance(each, Records)) + self.every
-
-    def later(self, state: str) -> str:
-        """The state under which a fact is held, whichever it was said with."""
-        return state
 
     def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> TallyFold:
         """This verb at work: what the engine steps. Only keys that it owns arrive."""
@@ -365,10 +361,6 @@ class Route(_Given):
     def reach(self) -> timedelta:
         """How far back of the line it looks."""
         return timedelta(0)
-
-    def later(self, state: str) -> str:
-        """The state under which a fact is held, whichever it was said with."""
-        return state
 
     def fold(self, feeds: Mapping[str, Feed], *, settles_ms: int, owns: Callable[[str], bool]) -> RouteFold:
         """This verb at work: what the engine steps. Only keys that it owns arrive."""

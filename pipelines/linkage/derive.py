@@ -21,7 +21,7 @@ from pipelines.linkage.declaration import CLOCK, AsOf, Derive, Past
 from pipelines.linkage.edge import AHEAD
 from pipelines.linkage.grid import NEVER, Grid, Key, instant, instants, milliseconds
 from pipelines.linkage.reference import Reference
-from pipelines.linkage.said import WITHDRAWN, Row, Said, Words
+from pipelines.linkage.said import WITHDRAWN, Row, Said, Words, spoken_schema
 from pipelines.linkage.sliding import Array, Sliding
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class DeriveFold:
         self._rule, self._says, subjects = linkage.rule, feeds[linkage.says], feeds[linkage.for_each]
         self._said = Said(linkage.rule)
         self._told_fields = [name for name in self._says.columns if name not in self._says.envelope]
-        self._told_schema = {name: dtype for name, dtype in self._says.columns.items() if name not in ("basis", "said_at")}
+        self._told_schema = spoken_schema(self._says)
         ((self._past_name, declared),) = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
         self.past = Grid(feeds[declared.feed], value=declared.value, every=declared.every, bridge=self._rule.bridge)
         self._past_feed, self._past_time, self._every_ms = declared.feed, feeds[declared.feed].time, self.past.every_ms

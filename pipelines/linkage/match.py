@@ -15,7 +15,7 @@ import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, Match
 from pipelines.linkage.grid import NEVER, milliseconds
-from pipelines.linkage.said import WITHDRAWN
+from pipelines.linkage.said import WITHDRAWN, spoken_schema
 from pipelines.linkage.side import Rows, Side
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class MatchFold:
             Side(each, linkage, feeds[each.feed], _SPANS * self._within_ms) for each in (linkage.left, linkage.right)
         )  # fmt: skip
         self._left, self._right = self._sides
-        self._none = pl.DataFrame(schema={name: dtype for name, dtype in self._says.columns.items() if name not in ("basis", "said_at")})
+        self._none = pl.DataFrame(schema=spoken_schema(self._says))
         self._changes: list[tuple[bool, Pairs]] = []
         self._corrected: dict[str, tuple[int, int]] = {}
         """Of ids that do not stand with revision 1: newest revision, and the time of the fact."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import h3ronpy
 import polars as pl
 
 from pipelines.linkage.declaration import CLOCK, Route
 from pipelines.linkage.errors import DeclarationError
 from pipelines.linkage.grid import NEVER
 from pipelines.linkage.said import WITHDRAWN
-from pipelines.linkage.space import cells, covering, disks
+from pipelines.linkage.space import cells, covering, disks, named, parents
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -40,16 +39,12 @@ def shards(frame: pl.DataFrame, place: tuple[str, str], *, resolution: int, halo
     there = frame.filter(placed)
     own = cells(there[place[0]].to_numpy(), there[place[1]].to_numpy(), fine)
     origin, around = disks(own, k)
-    named = pl.DataFrame({"at": origin, "shard": _named(around, resolution)})
-    home = pl.DataFrame({"at": range(len(own)), "shard": _named(own, resolution)}, schema=named.schema)
-    lists = pl.concat([home, named]).group_by("at", maintain_order=True).agg(pl.col("shard").unique(maintain_order=True)).sort("at")
+    near = pl.DataFrame({"at": origin, "shard": named(parents(around, resolution))})
+    home = pl.DataFrame({"at": range(len(own)), "shard": named(parents(own, resolution))}, schema=near.schema)
+    lists = pl.concat([home, near]).group_by("at", maintain_order=True).agg(pl.col("shard").unique(maintain_order=True)).sort("at")
     at = pl.DataFrame({"row": placed.arg_true(), "shards": lists["shard"]}, schema={"row": pl.UInt32, "shards": pl.List(pl.String)})
     rows = pl.DataFrame({"row": pl.int_range(frame.height, dtype=pl.UInt32, eager=True)})
     return rows.join(at, on="row", how="left", maintain_order="left")["shards"].fill_null([])
-
-
-def _named(of: object, resolution: int) -> pl.Series:
-    return pl.Series(h3ronpy.cells_to_string(h3ronpy.change_resolution(of, resolution)))
 
 
 class RouteFold:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-__all__ = ["WITHDRAWN", "Row", "Said", "Words"]
+if TYPE_CHECKING:
+    from schemas.feeds import Feed
+
+__all__ = ["WITHDRAWN", "Row", "Said", "Words", "spoken_schema"]
 
 WITHDRAWN = "withdrawn"
 _SUPPORT = ("subject", "onset_ms", "ended_ms", "fell")
@@ -27,6 +30,11 @@ Row = dict[str, Any]
 class _Fact:
     revision: int
     row: Row
+
+
+def spoken_schema(says: Feed) -> dict[str, Any]:
+    """The columns that a verb fills; what was read by then, and when, is the engine's to say."""
+    return {name: dtype for name, dtype in says.columns.items() if name not in ("basis", "said_at")}
 
 
 class Words(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.errors import DeclarationError
 
-__all__ = ["EARTH_RADIUS_M", "FARTHEST_M", "are_cells", "cells", "covering", "disks", "distance_m", "geodesic_m"]
+__all__ = ["EARTH_RADIUS_M", "FARTHEST_M", "are_cells", "cells", "covering", "disks", "distance_m", "geodesic_m", "named", "parents"]
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the Earth (IUGG): great-circle distances are within .5 % of the geodesic."""
@@ -76,6 +76,21 @@ def geodesic_m(lat_deg: Any, lon_deg: Any, other_lat_deg: Any, other_lon_deg: An
 def cells(lat_deg: NDArray[np.float64], lon_deg: NDArray[np.float64], resolution: int) -> NDArray[np.uint64]:
     """H3 cells of places; WGS84 degrees, finite and within ±90 and ±180."""
     return np.asarray(coordinates_to_cells(lat_deg, lon_deg, resolution)).astype(np.uint64, copy=False)
+
+
+def parents(of: NDArray[np.uint64], resolution: int) -> NDArray[np.uint64]:
+    """The cell of a coarser resolution that each cell belongs to."""
+    return pl.Series(h3ronpy.change_resolution(of, resolution)).to_numpy()
+
+
+def named(of: NDArray[np.uint64]) -> pl.Series:
+    """The hexadecimal names of cells.
+
+    Example:
+        >>> named(np.array([622306066524962815], np.uint64)).to_list()
+        ['8a2e01204ca7fff']
+    """
+    return pl.Series(h3ronpy.cells_to_string(of)).cast(pl.String)
 
 
 def are_cells(names: pl.Series, resolution: int) -> NDArray[np.bool_]:

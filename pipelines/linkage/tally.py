@@ -18,7 +18,7 @@ from pipelines.linkage.declaration import CLOCK, AsOf, Records, Tally
 from pipelines.linkage.edge import AHEAD
 from pipelines.linkage.grid import EPOCH, NEVER, Key, instant, milliseconds
 from pipelines.linkage.reference import Reference
-from pipelines.linkage.said import WITHDRAWN
+from pipelines.linkage.said import WITHDRAWN, spoken_schema
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
@@ -167,7 +167,7 @@ class _Said:
 
     def __init__(self, says: Feed) -> None:
         self._values = [name for name in says.columns if name not in says.envelope]
-        self._schema = {name: dtype for name, dtype in says.columns.items() if name not in ("basis", "said_at")}
+        self._schema = spoken_schema(says)
         self._facts = pl.DataFrame(schema=self._schema | {"until_ms": pl.Int64(), "digest": pl.UInt64()})
 
     def __len__(self) -> int:

@@ -261,7 +261,7 @@ def test_a_file_in_place_of_an_archive_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["since", "until"])
 def test_a_time_without_zone_is_refused(tmp_path: Path, name: str) -> None:
     assert fails(tmp_path, **{name: datetime(2024, 5, 28)}) == (
-        f"{name} must have a zone (got datetime.datetime(2024, 5, 28, 0, 0)): for example 2024-05-28T00:00+00:00"
+        f"{name} must have a zone (got datetime.datetime(2024, 5, 28, 0, 0)): for example 2024-05-28T00:00+09:00"
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from connectors import npa
-from connectors.npa import NpaError, arrival
+from connectors.npa import NpaError
+from connectors.police_files import ACCIDENTS, DEAD, YEARS, arrival
 from schemas import feed
 
 EXTRACT = Path(__file__).parents[2] / "data" / "npa" / "npa_2019-2021_52_points.csv.gz"
@@ -38,14 +39,14 @@ def read(path: Path, **span: datetime) -> dict[str, pl.DataFrame]:
     source = npa.open(path)
     chunks = list(source.read(**span))
     source.close()
-    return {name: pl.concat([each[name] for each in chunks] or [feed(name).empty()]) for name in (npa.ACCIDENTS, npa.YEARS, npa.DEAD)}
+    return {name: pl.concat([each[name] for each in chunks] or [feed(name).empty()]) for name in (ACCIDENTS, YEARS, DEAD)}
 
 
 def test_the_extract_gives_every_accident_of_fukui_at_the_time_its_file_was_out() -> None:
     held = read(EXTRACT)
     assert {name: frame.schema for name, frame in held.items()} == {name: pl.Schema(feed(name).frame_schema) for name in held}
-    accidents, years = held[npa.ACCIDENTS], held[npa.YEARS]
-    assert (accidents.height, held[npa.DEAD].height) == (2948, 0)
+    accidents, years = held[ACCIDENTS], held[YEARS]
+    assert (accidents.height, held[DEAD].height) == (2948, 0)
     assert years.select("year_key", "records").rows() == [
         (str(each), accidents.filter(pl.col("published_year") == each).height) for each in (2019, 2020, 2021)
     ]
@@ -56,7 +57,7 @@ def test_the_extract_gives_every_accident_of_fukui_at_the_time_its_file_was_out(
 
 
 def test_a_row_becomes_an_accident_with_the_codes_as_published(tmp_path: Path) -> None:
-    row = read(written(tmp_path, line(信号機="")))[npa.ACCIDENTS].row(0, named=True)
+    row = read(written(tmp_path, line(信号機="")))[ACCIDENTS].row(0, named=True)
     assert row == {
         "region": "jp", "accident_id": "2020520010001", "occurred_at": datetime(2020, 3, 1, 3, 34, tzinfo=UTC), "version": 1,
         "op": "stated", "published_year": 2020, "lat_deg": 36.06, "lon_deg": 136.21, "deaths": 0, "injured": 2, "municipality": "18201",
@@ -90,22 +91,22 @@ def test_a_row_becomes_an_accident_with_the_codes_as_published(tmp_path: Path) -
 )
 def test_a_bad_row_is_dead_with_its_place_and_its_neighbours_pass(bad: str | bytes, reason: str, tmp_path: Path) -> None:
     held = read(written(tmp_path, line(), bad, line(id="2020520010002")))
-    assert held[npa.ACCIDENTS]["accident_id"].to_list() == ["2020520010001", "2020520010002"]
-    dead = held[npa.DEAD].row(0, named=True)
+    assert held[ACCIDENTS]["accident_id"].to_list() == ["2020520010001", "2020520010002"]
+    dead = held[DEAD].row(0, named=True)
     raw = bad if isinstance(bad, bytes) else bad.encode()
     assert (dead["source"], dead["place"], dead["reason"], dead["raw"]) == ("points.csv", 3, reason, raw)
-    assert (dead["feed"], held[npa.DEAD].height) == (npa.ACCIDENTS, 1)
-    assert held[npa.YEARS]["records"].to_list() == [2]
+    assert (dead["feed"], held[DEAD].height) == (ACCIDENTS, 1)
+    assert held[YEARS]["records"].to_list() == [2]
 
 
 def test_a_dead_row_does_not_take_the_id_from_a_good_one(tmp_path: Path) -> None:
     held = read(written(tmp_path, line(lat=""), line()))
-    assert (held[npa.ACCIDENTS].height, held[npa.DEAD].height) == (1, 1)
+    assert (held[ACCIDENTS].height, held[DEAD].height) == (1, 1)
 
 
 def test_a_file_of_nothing_but_bad_rows_says_no_year(tmp_path: Path) -> None:
     held = read(written(tmp_path, line(lat=""), "nonsense"))
-    assert [held[each].height for each in (npa.ACCIDENTS, npa.YEARS, npa.DEAD)] == [0, 0, 2]
+    assert [held[each].height for each in (ACCIDENTS, YEARS, DEAD)] == [0, 0, 2]
 
 
 def test_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
@@ -123,15 +124,15 @@ def test_files_of_a_folder_are_one_source_and_an_accident_in_two_counts_once(tmp
         gzip.compress(f"{HEADER}\n{line()}\n{line(id='2019520010001', 発生日時='2018-12-31T23:59+09:00')}\n".encode())
     )
     held = read(tmp_path)
-    assert held[npa.ACCIDENTS]["accident_id"].to_list() == ["2019520010001", "2020520010001", "2020520010002"]
-    assert held[npa.DEAD].select("source", "place").rows() == [("b.csv.gz", 2)]
+    assert held[ACCIDENTS]["accident_id"].to_list() == ["2019520010001", "2020520010001", "2020520010002"]
+    assert held[DEAD].select("source", "place").rows() == [("b.csv.gz", 2)]
 
 
 def test_reading_from_a_time_gives_the_same_rows_at_the_same_positions() -> None:
     whole, part = read(EXTRACT), read(EXTRACT, since=arrival(2020), until=arrival(2021))
     for name, frame in part.items():
         assert_frame_equal(frame, whole[name].filter(pl.col("arrived") == arrival(2020)))
-    assert part[npa.YEARS]["year"].to_list() == [2020]
+    assert part[YEARS]["year"].to_list() == [2020]
 
 
 def test_what_is_no_point_file_is_refused(tmp_path: Path) -> None:

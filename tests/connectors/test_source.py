@@ -60,8 +60,8 @@ def test_one_source_stays_as_it_is() -> None:
     [
         (
             "ftp:x",
-            "source must be KIND:PATH with KIND one of archive, fukui, honhyo, npa, simra, kafka (got 'ftp:x'): "
-            "for example fukui:data/fukui/flood-2024-05",
+            "source must be KIND:PATH with KIND one of amedas, archive, crisis, fukui, honhyo, jma-bulletins, jma-drills, "
+            "kyushu, mlit, npa, simra, uk, kafka (got 'ftp:x'): for example fukui:data/fukui/flood-2024-05",
         ),
         ("fukui:/no/such", "path of source fukui must exist (got '/no/such'): give a folder or an archive file"),
     ],

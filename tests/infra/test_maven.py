@@ -1,3 +1,5 @@
+"""Of two that need the same, one runs Maven."""
+
 from __future__ import annotations
 
 import multiprocessing

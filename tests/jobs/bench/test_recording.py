@@ -13,8 +13,8 @@ from jobs.bench.pace import flood
 from jobs.bench.peers.port import Message, Port
 from jobs.bench.recording import FLOOD, LEVELS, Recording, known, recorded, standing
 from jobs.bench.stages import Stages
-from jobs.progress import JST
 from jobs.start import engine
+from jobs.words import JST
 from pipelines.linkage import CLOCK
 
 MORNING = datetime(2024, 5, 28, 6, tzinfo=JST)
