@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from connectors.epochs import MARK, Epochs
 from connectors.kafka import KafkaSettings, Place, partition_of
+from connectors.lines import line_of
 from connectors.wire import REPO, Ids, decode
 from schemas import Feed, feed, feed_names
 
@@ -231,7 +232,8 @@ class Reader:
         by_feed: dict[str, list[Message]] = {}
         for message in messages:
             place = self.place(message)
-            if place[0] not in self._facts or self._holds(place, message):
+            aside = not self._holds(place, message) if place[0] in self._facts else feed(place[0]).handed_on and line_of(message)
+            if not aside:
                 by_feed.setdefault(place[0], []).append(message)
         frames: dict[Place, pl.DataFrame] = {}
         dead = []
@@ -295,7 +297,7 @@ class Reader:
     def _backwards(self, of: Feed, arrived: NDArray[np.int64], partition: NDArray[np.int32], sound: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which events arrived further back than patience of the sound ones before them; what cannot be used tells no time."""
         wrong = np.zeros(len(arrived), bool)
-        if of.name not in self._ordered:
+        if of.name not in self._ordered or of.handed_on:  # of what is handed on the lines tell what may still come
             return wrong
         for each in np.unique(partition).tolist():
             here = np.flatnonzero((partition == each) & sound)

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from connectors import Arrivals
+from jobs.chain import Chain
 from jobs.sources import arrivals
-from jobs.start import engine, tick
+from jobs.start import tick
 from jobs.words import jst
 from pipelines.linkage import CLOCK, Linkage
 from pipelines.linkage.said import WITHDRAWN
@@ -32,10 +33,10 @@ def said_again(linkage: Linkage, row: Mapping[str, Any], sources: tuple[str, ...
         known: references that are not among the sources.
     """
     at: datetime = row["said_at"]
-    running = engine(linkage)
-    running.recall({name: frame for name, frame in known.items() if name in linkage.feeds})
+    running = Chain(linkage)
+    running.recall(known)
     for chunk in arrivals(sources, until=at + timedelta(milliseconds=1)):
-        running.recall({name: frame for name, frame in chunk.items() if name in linkage.feeds and name != CLOCK})
+        running.recall({name: frame for name, frame in chunk.items() if name != CLOCK})
     facts = running.step({CLOCK: tick(at)}).facts
     found = [] if facts is None else facts.filter(pl.col("id") == row["id"]).drop(*feed(linkage.says).envelope).to_dicts()
     return found[0] if found and found[0]["state"] != WITHDRAWN else None

@@ -37,7 +37,7 @@ from connectors.simra import SimraError
 from connectors.wire import WireError
 from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, rebuild, record, replay, score, spots, topics, why
 from jobs import run as worker
-from jobs.linkages import GAUGES, LINKAGES, MODEL
+from jobs.linkages import GAUGES, LINKAGES, MODEL, OF_FACTS
 from jobs.sink import SinkError
 from jobs.sources import SOURCES
 from jobs.words import JST
@@ -139,7 +139,7 @@ Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("replay", help="run a linkage over recorded arrivals", description=_about(replay))  # type: ignore[attr-defined]
-    parser.add_argument("linkage", choices=sorted(LINKAGES), help="which linkage")
+    parser.add_argument("linkage", choices=sorted(OF_FACTS), help="which linkage")
     _take_sources(parser)
     _take_references(parser)
     _take_period(parser, "arrival times; what arrived before T1 only warms the past up")
@@ -203,7 +203,7 @@ def _add_score(commands: Commands) -> None:  # type: ignore[valid-type]
 def _add_why(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("why", help="show what a notice rests on, and derive it again", description=_about(why))  # type: ignore[attr-defined]
     parser.add_argument("fact_id", metavar="FACT_ID", help="id of the notice, for example fukui/12/L1/20240528T0710Z")
-    parser.add_argument("--linkage", choices=sorted(LINKAGES), default="upstream_flood", help="who said it; default: upstream_flood")
+    parser.add_argument("--linkage", choices=sorted(OF_FACTS), default="upstream_flood", help="who said it; default: upstream_flood")
     parser.add_argument("--in", dest="facts", required=True, metavar="FACTS", help="what was said: FILE.jsonl or archive:DIR")
     parser.add_argument("--revision", type=int, metavar="N", help="which revision; default: the newest")
     _take_sources(parser)
@@ -236,7 +236,7 @@ def _add_record(commands: Commands) -> None:  # type: ignore[valid-type]
 
 def _add_rebuild(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("rebuild", help="say what differs from what was said", description=_about(rebuild))  # type: ignore[attr-defined]
-    parser.add_argument("linkage", choices=sorted(LINKAGES), help="which linkage")
+    parser.add_argument("linkage", choices=sorted(OF_FACTS), help="which linkage")
     _take_sources(parser)
     _take_references(parser)
     parser.add_argument("--said", required=True, metavar="FACTS", help="all that was said: FILE.jsonl or archive:DIR")

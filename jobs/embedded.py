@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from connectors import Arrivals
-from jobs.start import Positions, engine
-from pipelines.linkage import CLOCK, Engine, Linkage, Spoken
+from jobs.chain import Chain
+from jobs.start import Positions
+from pipelines.linkage import CLOCK, Linkage, Spoken
 from schemas import feed
 
 __all__ = ["WARM_UP", "Recorded", "instants", "replay"]
@@ -37,12 +38,12 @@ def replay(linkage: Linkage, arrivals: Iterable[Arrivals], references: Arrivals,
     Yields:
         What each chunk gave, where it gave anything.
     """
-    running = engine(linkage)
-    running.recall({name: frame for name, frame in references.items() if name in linkage.feeds})
+    running = Chain(linkage)
+    running.recall(references)
     fresh = since
     for chunk in arrivals:
         spoken = [Spoken(says=feed(linkage.says), dead=_since(chunk.get("dead.v1"), since))]
-        for instant, batch in instants({name: frame for name, frame in chunk.items() if name in linkage.feeds}, running):
+        for instant, batch in instants({name: frame for name, frame in chunk.items() if name in running.feeds}, running):
             if since is not None and instant < since:
                 running.recall(batch)
             else:
@@ -96,6 +97,10 @@ class Recorded:
         """Of each feed the arrival of the next record; feeds that were read to their end are absent."""
         return {name: log["arrived"][after[name, 0]] for name, log in self.logs.items() if after[name, 0] < log.height}
 
+    def lines(self, until: Positions) -> dict[str, datetime | None]:
+        """None are needed: what had arrived lies in the logs."""
+        return {}
+
     def oldest(self) -> None:
         """Nothing was deleted."""
 
@@ -108,7 +113,7 @@ class Recorded:
         yield log
 
 
-def instants(chunk: Arrivals, running: Engine) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:
+def instants(chunk: Arrivals, running: Chain) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:
     """Cuts a chunk into batches of what arrived at one instant; ticks after which nothing can follow go together."""
     arrived = {name: frame["arrived"].to_numpy().astype(np.int64) for name, frame in chunk.items() if frame.height}
     if not arrived:

@@ -15,13 +15,13 @@ from pathlib import Path
 import polars as pl
 
 from connectors import Arrivals, SourceError
+from jobs.chain import Chain
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.progress import Progress
 from jobs.replay import placed, references
 from jobs.said import place_of, said_in
 from jobs.sink import sink
 from jobs.sources import arrivals
-from jobs.start import engine
 from pipelines.linkage import CLOCK, Linkage, Spoken, Start
 from schemas import feed
 
@@ -78,13 +78,12 @@ def again(linkage: Linkage, chunks: Iterable[Arrivals], said: pl.DataFrame, key:
         said: all facts said so far, in the order in which they were said.
         key: only what is kept together under this value of ``together_by``; None: all.
     """
-    own = pl.lit(True) if key is None else pl.col(linkage.together_by) == key
-    running = engine(linkage, Start(line=None, said=said.filter(own)), late="used")
+    running = Chain(linkage, Start(line=None, said=said), late="used", key=key)
     ticks = [feed(CLOCK).empty()]
     for chunk in chunks:
         for name, frame in chunk.items():
             if name == CLOCK:
                 ticks.append(frame)
-            elif name in linkage.feeds:
-                running.recall({name: frame.filter(own) if linkage.together_by in frame.columns else frame})
+            else:
+                running.recall({name: frame})
     return running.step({CLOCK: pl.concat(ticks)})

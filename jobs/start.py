@@ -32,6 +32,9 @@ class Log(Protocol):
     def unread(self, after: Positions) -> Mapping[str, datetime]:
         """Of each feed the arrival of the next record; feeds that were read to their end are absent."""
 
+    def lines(self, until: Positions) -> Mapping[str, datetime | None]:
+        """Of each feed that a route writes the line that came with it before a position; None: none did."""
+
     def oldest(self) -> datetime | None:
         """Arrival of the oldest event that is still there, where older ones were deleted; None: none were."""
 
@@ -96,8 +99,12 @@ def line_at(linkage: Linkage, log: Log, positions: Positions) -> datetime | None
     tick = log.newest_tick(positions)
     if tick is None:
         return None
+    told = log.lines(positions).values()
     line: datetime = min([tick, *log.unread(positions).values()]) - max(feed(name).patience for name in linkage.feeds)
+    line = min([line, *filter(None, told)])
     oldest = log.oldest()
+    if None in told:
+        return None
     return line if oldest is None else max(line, min(oldest, tick))
 
 

@@ -51,6 +51,8 @@ class Feed:
     envelope: tuple[str, ...]
     cell: tuple[str, int] | None = None
     """Field that names an H3 cell, and the cell's resolution."""
+    handed_on: bool = False
+    """Whether a route writes it: its records keep the arrival of those that they copy, and the route's line comes with them."""
 
     @property
     def frame_schema(self) -> dict[str, pl.DataType]:
@@ -61,6 +63,11 @@ class Feed:
     def of_facts(self) -> bool:
         """Whether its records are facts: their key, an id computed from what they are about, is all of their identity."""
         return self.identity == (self.key,)
+
+    @property
+    def said(self) -> bool:
+        """Whether a linkage says it: facts, and records that are handed on."""
+        return bool(self.envelope) or self.handed_on
 
     def empty(self) -> pl.DataFrame:
         """A frame of this feed without rows."""
@@ -118,6 +125,7 @@ def parse(schema: dict[str, Any]) -> Feed:
         retention=None if told["retention"] == "forever" else _duration(name, told["retention"]),
         envelope=tuple(told.get("envelope", ())),
         cell=(told["cell"]["field"], told["cell"]["resolution"]) if "cell" in told else None,
+        handed_on=told.get("handed_on", False),
     )
 
 

@@ -36,7 +36,7 @@ _TURNS_S = 0.002
 
 def observed(desk: Desk) -> list[str]:
     """Feeds of what was observed or is known, with a topic and a dead topic in this namespace. Nobody else may say facts or the time."""
-    events = [name for name in feed_names() if name not in (CLOCK, "late.v1", DEAD) and not feed(name).envelope]
+    events = [name for name in feed_names() if name not in (CLOCK, "late.v1", DEAD) and not feed(name).said]
     return [name for name in events if desk.tail.find(desk.cluster.topic(name)) and desk.tail.find(desk.cluster.topic(name, "dead"))]
 
 

@@ -66,7 +66,7 @@ class Recorded:
         return heapq.merge(*(self._of_feed(name, chunk[name]) for name in names), key=lambda record: record.arrived_ms)
 
     def _of_feed(self, name: str, frame: pl.DataFrame) -> list[Record]:
-        if name == LATE or feed(name).envelope:
+        if name == LATE or feed(name).said:
             self.left += frame.height
             return []
         ordered = frame.sort("arrived", "source_index", "source_partition", "offset", maintain_order=True)

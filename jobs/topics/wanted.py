@@ -54,11 +54,12 @@ def wanted(cluster: KafkaSettings, *, partitions: int, replication: int) -> list
 
 
 def _sides(linkages: Iterable[Linkage]) -> set[tuple[str, str]]:
-    """Inputs with the side topics that they need: whatever is read may be unreadable, only what was observed can be late."""
+    """Feeds with the side topics that they need: all that is published may be unreadable, only what is observed and read be late."""
     linkages = list(linkages)
-    facts = {each.says for each in linkages}
+    facts = {each.says for each in linkages if not feed(each.says).handed_on}
     observed = {name for each in linkages for name in each.observes} - facts
-    return {(name, "late") for name in observed} | {(name, "dead") for each in linkages for name in each.feeds}
+    published = {name for name in feed_names() if name not in SIDES.values() and not feed(name).of_facts}
+    return {(name, "late") for name in observed} | {(name, "dead") for name in published}
 
 
 def _topic(cluster: KafkaSettings, of: Feed, side: str | None, partitions: int, replication: int) -> Topic:

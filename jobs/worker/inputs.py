@@ -17,8 +17,10 @@ import polars as pl
 from confluent_kafka import Message
 
 from connectors.kafka_reader import Place, Reader
-from pipelines.linkage import CLOCK
+from connectors.lines import Lines, line_of
+from pipelines.linkage import CLOCK, Came
 from pipelines.linkage.grid import EPOCH
+from schemas import feed
 
 __all__ = ["Inputs", "Taken"]
 
@@ -32,12 +34,13 @@ _UNKNOWN = 1 << 62
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """Records to step over, what could not be read, how far each place was read, and what is known and not read."""
+    """Records to step over, what could not be read, how far each place was read, what is known and not read, and lines that came."""
 
     batch: Mapping[str, pl.DataFrame]
     dead: pl.DataFrame | None
     positions: Mapping[Place, int]
     unread: Mapping[str, datetime]
+    lines: Mapping[str, Came]
     tail: Sequence[Message]
 
     def __bool__(self) -> bool:
@@ -57,22 +60,39 @@ class _Place:
     held: bool = False
 
 
+@dataclass(slots=True)
+class _Told:
+    """The lines of one place: those that came, and those behind what was not given on yet."""
+
+    lines: Lines = field(default_factory=Lines)
+    waiting: list[Message] = field(default_factory=list)
+    newest: int = -1
+
+    def hear_until(self, position: int) -> None:
+        """Takes in what lies before an offset."""
+        while self.waiting and int(self.waiting[0].offset() or 0) < position:
+            message = self.waiting.pop(0)
+            self.lines.hear(message)
+            self.newest = int(message.offset() or 0)
+
+
 class Inputs:
     """Reads the inputs of one partition, and the tail of its output beside them.
 
     Args:
         reader: assigned here.
         positions: of each input the offset of the next record.
-        tail: the output partition and the offset from which on it is watched.
+        tail: the output partition and the offset from which on it is watched; None: nothing is.
         most: how many messages are fetched at once; four times as many are held of a place before it is left alone.
     """
 
-    def __init__(self, reader: Reader, positions: Mapping[Place, int], tail: tuple[Place, int], most: int) -> None:
-        self._reader, self._tail, self._most = reader, tail[0], most
+    def __init__(self, reader: Reader, positions: Mapping[Place, int], tail: tuple[Place, int] | None, most: int) -> None:
+        self._reader, self._tail, self._most = reader, tail and tail[0], most
         now = time.monotonic()
         self._places = {place: _Place(moved=now) for place in positions}
         self._dead: list[pl.DataFrame] = []
-        reader.assign({**positions, tail[0]: tail[1]})
+        self._lines = {place: _Told() for place in positions if feed(place[0]).handed_on}
+        reader.assign({**positions, **dict([tail] if tail else [])})
         self._asked = 0.0
         self._ask()
 
@@ -90,7 +110,9 @@ class Inputs:
         batch = self._given(self._until())
         self._balance()
         positions = {place: self._position(place) for place in self._places}
-        return Taken(batch=batch, dead=self._dead_before(positions), positions=positions, unread=self.unread(), tail=tail)
+        return Taken(
+            batch=batch, dead=self._dead_before(positions), positions=positions, unread=self.unread(), lines=self.lines(), tail=tail
+        )
 
     def unread(self) -> dict[str, datetime]:
         """Of each feed that has something that was not given on, no later than the arrival of its next record."""
@@ -99,6 +121,16 @@ class Inputs:
             waiting = self._next(each) if each.frames else each.newest if self._behind(place) else None
             if waiting is not None:
                 out[place[0]] = min(waiting, out.get(place[0], waiting))
+        return out
+
+    def lines(self) -> dict[str, Came]:
+        """Of each feed that a route writes the line that came with it, as far as all before it was given on."""
+        out: dict[str, Came] = {}
+        for (name, partition), told in self._lines.items():
+            told.hear_until(self._position((name, partition)))
+            known = out.get(name, Came(line=told.lines.at, offsets={}))
+            line = None if known.line is None or told.lines.at is None else min(known.line, told.lines.at)
+            out[name] = Came(line=line, offsets={**known.offsets, **({} if told.newest < 0 else {partition: told.newest})})
         return out
 
     def lag(self) -> dict[Place, int]:
@@ -117,6 +149,8 @@ class Inputs:
             self._dead.append(heard.dead)
         for message in messages:
             place = self._reader.place(message)
+            if place in self._lines and line_of(message) is not None:
+                self._lines[place].waiting.append(message)
             self._places[place].values[int(message.offset() or 0)] = message.value() or b""
             self._places[place].moved = time.monotonic()
         for place, frame in heard.frames.items():

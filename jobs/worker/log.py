@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from confluent_kafka import Message
 
 from connectors.kafka_reader import Place, Reader
+from connectors.lines import Lines
 from jobs.start import Positions
 from pipelines.linkage import CLOCK, Linkage
+from schemas import feed
 
 __all__ = ["Log", "Places", "places_of"]
 
@@ -51,6 +54,16 @@ class Log:
             out[name] = min(arrived, out.get(name, arrived))
         return out
 
+    def lines(self, until: Positions) -> dict[str, datetime | None]:
+        """Of each feed that a route writes the line that came with it before a position; None: none did."""
+        out: dict[str, datetime | None] = {}
+        for place in self.places:
+            if feed(place[0]).handed_on:
+                at = self._line(place, until[place])
+                known = out.get(place[0], at)
+                out[place[0]] = None if known is None or at is None else min(known, at)
+        return out
+
     def oldest(self) -> datetime | None:
         """Arrival of the oldest event that is still there, where older ones were deleted; None: none were."""
         events = [place for place in self.places if place[0] != CLOCK and not self.linkage.refers_to(place[0])]
@@ -71,18 +84,27 @@ class Log:
     def _of(self, feed_name: str) -> list[Place]:
         return [place for place in self.places if place[0] == feed_name]
 
+    def _line(self, place: Place, until: int) -> datetime | None:
+        lines = Lines()
+        for messages in self._back(place, until):
+            for message in messages:
+                lines.hear(message)
+            if lines.complete:
+                break
+        return lines.at
+
     def _last_tick(self, place: Place, until: int) -> datetime | None:
-        """Looks back over twice as many records each time: those nearest may be unreadable."""
-        width, begin = 16, until
-        while begin > self.starts[place]:
-            begin = max(until - width, self.starts[place])
-            ticks = [
-                frame["at"].max()
-                for messages in self.reader.between({place: begin}, {place: until})
-                for frame in self.reader.hear(messages).frames.values()
-            ]
+        for messages in self._back(place, until):
+            ticks = [frame["at"].max() for frame in self.reader.hear(messages).frames.values()]
             if ticks:
                 newest: datetime = max(ticks)  # type: ignore[type-var, assignment]
                 return newest
-            width *= 2
         return None
+
+    def _back(self, place: Place, until: int) -> Iterator[list[Message]]:
+        """Messages before an offset, from the newest back, twice as many each time: those nearest may tell nothing."""
+        width, end = 16, until
+        while end > self.starts[place]:
+            begin = max(end - width, self.starts[place])
+            yield [each for messages in self.reader.between({place: begin}, {place: end}) for each in messages]
+            end, width = begin, 2 * width

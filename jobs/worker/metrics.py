@@ -133,7 +133,7 @@ class Gauges:
         if facts is None:
             return
         self._metrics.facts.labels(*self._at).inc(facts.height)
-        newest: Any = facts["said_at"].max()
+        newest: Any = facts["said_at" if "said_at" in facts.columns else "arrived"].max()
         self._metrics.latency.labels(*self._at).observe(max(time.time() - newest.timestamp(), 0))
 
 

@@ -29,8 +29,9 @@ from jobs.worker.faults import Fault
 from jobs.worker.inputs import Inputs, Taken
 from jobs.worker.log import Log, places_of
 from jobs.worker.metrics import Gauges
+from jobs.worker.outlet import outlet
 from jobs.worker.voice import Voice
-from pipelines.linkage import Engine, Linkage, Spoken
+from pipelines.linkage import Came, Engine, Linkage, Spoken
 from schemas import feed
 
 __all__ = ["USUAL", "Overruled", "Seat", "SeatSettings", "Work", "group_of", "lead"]
@@ -153,17 +154,21 @@ class Seat:
             self._fault("fenced")
             reader = stack.enter_context(closing(self._reader()))
             committed = Committed.read(self._lead, reader.committed(self._lead))
-            before = told.read(reader, self._says, self.partition, committed.said, self._ids)
+            out = outlet(
+                self._says, self._cluster.topic(self._says.name), reader, partition=self.partition,
+                seats=reader.partitions(self._lead[0]), ids=self._ids,
+            )  # fmt: skip
+            before = out.before(reader, committed.said)
             self._fault("told")
             running, positions, lost = self._begun(reader, committed, before)
             self._fault("begun")
             voice = Voice(
-                writer=writer, cluster=self._cluster, says=self._says, lead=self._lead, epoch=max(before.epoch, committed.epoch) + 1,
+                writer=writer, cluster=self._cluster, outlet=out, lead=self._lead, epoch=max(before.epoch, committed.epoch) + 1,
                 said=before.until, membership=self._membership, fault=self._fault, ids=self._ids,
             )  # fmt: skip
             voice.mark(positions, running.line, before.over, lost)
             self._fault("marked")
-            inputs = Inputs(reader, positions, ((self._says.name, self.partition), before.until), self._settings.most)
+            inputs = Inputs(reader, positions, out.watched and (out.watched, before.until), self._settings.most)
             if running.line is not None:  # what arrived before the last tick was published before it
                 reader.arrives_after(self._lead, running.line + self._patience())
             self._gauges.started(voice.epoch, before.facts.height)
@@ -197,7 +202,7 @@ class Seat:
         """Inputs that are owned, and what is said, lie in equally many partitions; otherwise nobody would speak for some keys."""
         count = reader.partitions(self._lead[0])
         for name in (*self._linkage.feeds, self._linkage.says):
-            whole = name != self._linkage.says and self._linkage.whole(name)
+            whole = self._says.handed_on if name == self._linkage.says else self._linkage.whole(name)
             if not whole and reader.partitions(name) != count:
                 rule = f"partitions of {name} must be as many as of {self._lead[0]} (got {reader.partitions(name)} and {count})"
                 raise ReaderError(f"{rule}: a fact lies where its key's input lies; see tsunagu topics plan")
@@ -219,8 +224,9 @@ class Seat:
 
     def _go_on(self, voice: Voice, inputs: Inputs, running: Engine, positions: Mapping[Place, int]) -> None:
         """Evaluates every key once, then steps on as records come."""
-        spoken = running.step({}, inputs.unread())
-        taken = Taken(batch={}, dead=None, positions=positions, unread={}, tail=())
+        lines: Mapping[str, Came] = inputs.lines()
+        spoken = running.step({}, inputs.unread(), lines)
+        taken = Taken(batch={}, dead=None, positions=positions, unread={}, lines=lines, tail=())
         committed, at = dict(positions), time.monotonic()
         while True:
             if spoken or taken.dead is not None or (taken.positions != committed and time.monotonic() - at > self._settings.commit_every_s):
@@ -235,7 +241,8 @@ class Seat:
             taken = inputs.take(0.1)
             self._fault("read")
             self._watch(taken, voice.epoch)
-            spoken = running.step(taken.batch, taken.unread) if taken.batch else Spoken(says=self._says)
+            moved, lines = taken.lines != lines, taken.lines
+            spoken = running.step(taken.batch, taken.unread, lines) if taken.batch or moved else Spoken(says=self._says)
             self._fault("stepped")
         if taken.positions != committed:
             voice.say(taken.positions, running.line)

@@ -14,7 +14,7 @@ from connectors.kafka_reader import Place, Reader, ReaderError
 from connectors.wire import REPO, Ids, decode
 from schemas import Feed
 
-__all__ = ["Told", "read", "tell_apart"]
+__all__ = ["Told", "nothing", "read", "tell_apart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,12 @@ class Told:
     over: pl.DataFrame
     epoch: int
     until: int
+
+
+def nothing(says: Feed) -> Told:
+    """Nothing was said."""
+    empty = pl.DataFrame(schema=says.columns)
+    return Told(facts=empty, over=empty, epoch=0, until=0)
 
 
 def read(reader: Reader, says: Feed, partition: int, at_least: int, ids: Ids = REPO) -> Told:

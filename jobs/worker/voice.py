@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
-from connectors.epochs import EPOCH, MARK
 from connectors.kafka import KafkaSettings
 from connectors.kafka_reader import Place
 from connectors.kafka_writer import Said, Writer
 from connectors.wire import Ids, encode
 from jobs.worker.committed import Committed
 from jobs.worker.faults import Fault
-from schemas import Feed
+from jobs.worker.outlet import Outlet
 
 __all__ = ["Voice"]
 
@@ -28,7 +27,7 @@ class Voice:
     Attributes:
         writer: ours alone.
         cluster: where.
-        says: feed of the facts.
+        outlet: where what is said goes.
         lead: the input whose commit tells how far all were read.
         epoch: ours; higher than all before.
         said: the offset behind what was said so far.
@@ -39,23 +38,18 @@ class Voice:
 
     writer: Writer
     cluster: KafkaSettings
-    says: Feed
+    outlet: Outlet
     lead: Place
     epoch: int
     said: int
     membership: Callable[[], object]
     fault: Fault
     ids: Ids
-    _out: tuple[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._out = self.cluster.topic(self.says.name), self.lead[1]
 
     def mark(self, positions: Mapping[Place, int], line: datetime | None, over: pl.DataFrame, dead: pl.DataFrame | None) -> None:
         """Takes the partition: a mark, then over again what a lost owner has written behind an earlier one."""
-        topic, partition = self._out
-        mark = Said(topic=topic, partition=partition, key=MARK, value=None, arrived_ms=time.time_ns() // 1_000_000, headers=self._headers())
-        self._commit([*self._side("dead", dead), mark, *self._facts(over)], positions, line)
+        mark = self.outlet.taken(self.epoch, _now_ms())
+        self._commit([*self._side("dead", dead), *mark, *self.outlet.messages(over, self.epoch)], positions, line)
 
     def say(
         self,
@@ -66,29 +60,18 @@ class Voice:
         dead: pl.DataFrame | None = None,
     ) -> None:
         """Says facts, and what came late or could not be read; commits how far the inputs were read."""
-        self._commit([*self._side("late", late), *self._side("dead", dead), *self._facts(facts)], positions, line)
+        self._commit([*self._side("late", late), *self._side("dead", dead), *self.outlet.messages(facts, self.epoch)], positions, line)
 
     def _commit(self, messages: list[Said], positions: Mapping[Place, int], line: datetime | None) -> None:
         def offsets(ends: Mapping[tuple[str, int], int]) -> Iterable[object]:
-            self.said = ends.get(self._out, self.said)
+            if self.outlet.watched is not None:
+                name, partition = self.outlet.watched
+                self.said = ends.get((self.cluster.topic(name), partition), self.said)
             committed = Committed(positions=positions, said=self.said, epoch=self.epoch, line=line)
             return [committed.written(self.lead, self.cluster.topic(self.lead[0]))]
 
+        messages += self.outlet.line(line, _now_ms())
         self.writer.commit(messages, offsets, self.membership, self.fault)  # type: ignore[arg-type]
-
-    def _headers(self) -> dict[str, bytes]:
-        return {EPOCH: str(self.epoch).encode()}
-
-    def _facts(self, facts: pl.DataFrame | None) -> list[Said]:
-        """Facts as messages; the key is the id."""
-        if facts is None or not facts.height:
-            return []
-        topic, partition = self._out
-        ids, said_at = facts["id"].to_list(), facts["said_at"].to_physical().to_list()
-        return [
-            Said(topic=topic, partition=partition, key=id_.encode(), value=value, arrived_ms=arrived, headers=self._headers())
-            for id_, arrived, value in zip(ids, said_at, encode(self.says.name, facts, self.ids), strict=True)
-        ]
 
     def _side(self, side: str, frame: pl.DataFrame | None) -> list[Said]:
         """Late or unreadable records as messages of their side feed; the key is the place."""
@@ -106,3 +89,7 @@ class Voice:
             )
             for (name, p, offset, arrived), value in zip(places, encode(f"{side}.v1", frame, self.ids), strict=True)
         ]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -18,7 +18,7 @@ from pipelines.linkage.declaration import (
 )
 from pipelines.linkage.derive import Episode, Rule, Verdict
 from pipelines.linkage.edge import AHEAD
-from pipelines.linkage.engine import Engine, Spoken, Start
+from pipelines.linkage.engine import Came, Engine, Spoken, Start
 from pipelines.linkage.errors import BatchError, DeclarationError, LinkageError
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "CLOCK",
     "AsOf",
     "BatchError",
+    "Came",
     "DeclarationError",
     "Derive",
     "Engine",

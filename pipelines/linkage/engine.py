@@ -24,7 +24,7 @@ from pipelines.linkage.said import Row
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["AHEAD", "Engine", "Fold", "Spoken", "Start"]
+__all__ = ["AHEAD", "Came", "Engine", "Fold", "Spoken", "Start"]
 
 Batch = Mapping[str, pl.DataFrame]
 
@@ -91,6 +91,14 @@ class Start:
     said: pl.DataFrame
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """The line that came with a feed which a route writes (None: not yet), and of each partition the offset of the newest word of it."""
+
+    line: datetime | None
+    offsets: Mapping[int, int]
+
+
 @dataclass(slots=True)
 class Basis:
     """How far each input was read, and the newest arrival in it."""
@@ -104,9 +112,12 @@ class Basis:
             return
         self.arrived_ms = max(self.arrived_ms, int(instants(batch["arrived"]).max()))
         partitions, offsets = batch["partition"].to_numpy(), batch["offset"].to_numpy()
-        for partition in np.unique(partitions).tolist():
-            newest = int(offsets[partitions == partition].max())
-            self.offsets[feed, partition] = max(self.offsets.get((feed, partition), -1), newest)
+        self.reach(feed, {partition: int(offsets[partitions == partition].max()) for partition in np.unique(partitions).tolist()})
+
+    def reach(self, feed: str, offsets: Mapping[int, int]) -> None:
+        """Moves on to an offset of each partition; never back."""
+        for partition, offset in offsets.items():
+            self.offsets[feed, partition] = max(self.offsets.get((feed, partition), -1), offset)
 
     def positions(self) -> list[dict[str, Any]]:
         """Feed, partition and offset of the newest record read, in a fixed order."""
@@ -147,12 +158,15 @@ class Engine:
         for name, judged in self._judged(batch).items():
             self._hear(name, judged.good)
 
-    def step(self, batch: Batch, unread: Mapping[str, datetime] | None = None) -> Spoken:
+    def step(
+        self, batch: Batch, unread: Mapping[str, datetime] | None = None, lines: Mapping[str, Came] | None = None
+    ) -> Spoken:  # fmt: skip
         """Reads a batch, says what follows, then moves the line and forgets what lies behind it.
 
         Args:
             batch: feed name → records in order of arrival.
             unread: feed name → arrival of the next record that is known and not read; it holds the line back.
+            lines: of each feed that a route writes the line that came with it, which is never passed.
 
         Returns:
             Facts to say, and what was late or unreadable.
@@ -160,9 +174,11 @@ class Engine:
         judged = self._judged(batch)
         for name, each in judged.items():
             self._hear(name, each.good)
+        for name, came in (lines or {}).items():
+            self._basis.reach(name, came.offsets)
         facts = None
         if self._fold.due(self._tick_ms):
-            line_ms = self._next_line(unread or {})
+            line_ms = self._next_line(unread or {}, lines or {})
             facts = self._speak(line_ms)
             self.line_ms = line_ms
             self._fold.settle(line_ms)
@@ -212,9 +228,10 @@ class Engine:
         said_at = pl.lit(instant(self._basis.arrived_ms), self._says.columns["said_at"]).alias("said_at")
         return news.with_columns(basis, said_at).select(*self._says.columns)
 
-    def _next_line(self, unread: Mapping[str, datetime]) -> int:
+    def _next_line(self, unread: Mapping[str, datetime], lines: Mapping[str, Came]) -> int:
         until = min([self._tick_ms, *(_milliseconds_at(each) for each in unread.values())])
-        return max(self.line_ms, until - self._patience_ms if until > NEVER else NEVER)
+        told = [NEVER if each.line is None else _milliseconds_at(each.line) for each in lines.values()]
+        return max(self.line_ms, min([until - self._patience_ms if until > NEVER else NEVER, *told]))
 
 
 def _milliseconds_at(time: datetime) -> int:

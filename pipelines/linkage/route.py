@@ -84,16 +84,22 @@ class RouteFold:
         return rows.with_columns(pl.lit(op).alias("op")) if op else rows
 
     def due(self, tick_ms: int) -> bool:
-        """Whether there is something to hand on."""
-        return bool(self._pending)
+        """Always: a step that heard nothing but a tick moves the line, which others wait for."""
+        return True
 
     def recall(self, said: pl.DataFrame, line_ms: int) -> None:
         """What was handed on before need not be known: it is the same again."""
 
     def speak(self, *, line_ms: int, next_line_ms: int, tick_ms: int, until_ms: int) -> pl.DataFrame | None:
-        """The records that came since the last time, under their new keys, in order of arrival."""
+        """The records that came since the last time, under their new keys, in order of arrival.
+
+        Not those that are settled: of some that a start reads again it does not read what corrected them earlier.
+        """
+        if not self._pending:
+            return None
         rows = pl.concat(self._pending)
         self._pending.clear()
+        rows = rows.filter(pl.col(self._feed.time).to_physical() >= line_ms)
         return rows.select(*self._says.columns.keys(), "arrived").sort("arrived", self._linkage.by, *self._identity)
 
     def settle(self, line_ms: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -14,7 +14,7 @@ import polars as pl
 from connectors.kafka import partition_of
 from jobs.start import Place, engine
 from jobs.why import derived_again
-from pipelines.linkage import Linkage, Match, Tally
+from pipelines.linkage import Came, Linkage, Match, Tally
 from schemas import feed
 from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
 from tests.contract.script import Script
@@ -148,8 +148,15 @@ def states(out: Outcome) -> Counter[str]:
     return Counter(row["state"] for row in out.facts)
 
 
-def said_again(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], partitions: int = 1) -> None:
-    """Rule 4 to the byte: stepped from one basis of what was said to the next, the engine says the same revisions."""
+def said_again(
+    linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], partitions: int = 1,
+    came: Callable[[str, int, Mapping[Place, int]], Came] | None = None,
+) -> None:  # fmt: skip
+    """Rule 4 to the byte: stepped from one basis of what was said to the next, the engine says the same revisions.
+
+    ``came``: the line that had come with a feed, in a partition, by a basis; None: none come on this runtime.
+    """
+    routed = [name for name in linkage.feeds if feed(name).handed_on and came]
     for partition, stream in out.streams.items():
         owned = partial(_owned, partitions, partition)
         running, again = engine(linkage, owns=owned), []
@@ -158,7 +165,8 @@ def said_again(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], pa
             batch = {name: _part(log, name, before, basis) for name, log in logs.items()}
             beyond = {name: _beyond(log, name, basis, partition, linkage) for name, log in logs.items()}
             unread = {name: frame["arrived"].min() for name, frame in beyond.items() if frame.height}
-            again += running.step({name: frame for name, frame in batch.items() if frame.height}, unread).rows
+            lines = {name: came(name, partition, basis) for name in routed} if came else {}
+            again += running.step({name: frame for name, frame in batch.items() if frame.height}, unread, lines).rows
             before = basis
         if again != stream:
             raise Broken(f"4: partition {partition} says otherwise when it is played again: {_difference(again, stream)}")

@@ -15,7 +15,7 @@ from jobs.start import begin, engine
 from pipelines.linkage import AsOf, Engine, Linkage, Spoken
 from schemas import feed
 
-__all__ = ["RUNTIMES", "Outcome", "at_once", "embedded", "newest", "replayed", "standing", "upto", "value"]
+__all__ = ["RUNTIMES", "Outcome", "at_once", "drawn", "embedded", "newest", "replayed", "standing", "unread", "upto", "value"]
 
 Logs = Mapping[str, pl.DataFrame]
 
@@ -97,7 +97,7 @@ def embedded(linkage: Linkage, logs: Logs, seed: int, *, kill: float = 0.15) -> 
     running, read = engine(linkage), dict(committed)
     while any(committed[name] < log.height for name, log in logs.items()):
         where = g.choice(["read", "half said", "said", "committed"]) if g.random() < kill else ""
-        take = _drawn(g, logs, read)
+        take = drawn(g, logs, read)
         try:
             _step(linkage, out, running, logs, read, take, where)
             committed = dict(read)
@@ -108,7 +108,7 @@ def embedded(linkage: Linkage, logs: Logs, seed: int, *, kill: float = 0.15) -> 
             places = {(name, 0): count for name, count in committed.items()}
             running, positions = begin(linkage, Recorded(logs=logs), places, _said(linkage, out))
             read = {name: count for (name, _), count in positions.items()}
-            _take(linkage, out, running, running.step({}, _unread(logs, read)))
+            _take(linkage, out, running, running.step({}, unread(logs, read)))
     return out
 
 
@@ -116,7 +116,7 @@ def _step(linkage: Linkage, out: Outcome, running: Engine, logs: Logs, read: dic
     batch = {name: logs[name][read[name] : read[name] + count] for name, count in take.items()}
     for name, count in take.items():
         read[name] += count
-    spoken = running.step(batch, _unread(logs, read))
+    spoken = running.step(batch, unread(logs, read))
     if where == "read":
         raise Killed
     if where == "half said" and spoken.facts is not None:
@@ -129,7 +129,7 @@ def _step(linkage: Linkage, out: Outcome, running: Engine, logs: Logs, read: dic
         raise Killed
 
 
-def _drawn(g: random.Random, logs: Logs, read: Mapping[str, int]) -> dict[str, int]:
+def drawn(g: random.Random, logs: Logs, read: Mapping[str, int]) -> dict[str, int]:
     """How many records of which feeds to read next; feeds lag behind each other by some hours at most."""
     left = {name: log for name, log in logs.items() if read[name] < log.height}
     if not left:
@@ -142,7 +142,8 @@ def _drawn(g: random.Random, logs: Logs, read: Mapping[str, int]) -> dict[str, i
     return {name: max(1, min(int((logs[name]["arrived"][read[name] :] <= until).sum()), g.choice([3, 40, 1000]))) for name in chosen}
 
 
-def _unread(logs: Logs, read: Mapping[str, int]) -> dict[str, datetime]:
+def unread(logs: Logs, read: Mapping[str, int]) -> dict[str, datetime]:
+    """Of each feed the arrival of the next record."""
     return {name: log["arrived"][read[name]] for name, log in logs.items() if read[name] < log.height}
 
 

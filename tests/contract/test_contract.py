@@ -20,7 +20,7 @@ import pytest
 
 from jobs.linkages import LINKAGES
 from jobs.start import engine
-from pipelines.linkage import Derive
+from pipelines.linkage import Derive, Route
 from schemas import Feed, feed
 from tests.contract import checks
 from tests.contract.runs import RUNTIMES, Outcome, at_once, replayed, standing
@@ -31,6 +31,8 @@ ONLY = os.environ.get("TSUNAGU_SEED")
 BLOCK = 25
 SLOWER = {"latent_accident_spots": 20, "witnessed_near_misses": 5}
 """So many times fewer scripts are tried of these: a script of theirs takes as much longer."""
+SAY = sorted(name for name, each in LINKAGES.items() if not isinstance(each, Route))
+"""Linkages that say facts; what a route hands on is tried in test_route.py."""
 DERIVED = sorted(name for name, each in LINKAGES.items() if isinstance(each, Derive))
 """Linkages that hold a past of hours: what matches and tallies hold is tested beside them."""
 
@@ -66,11 +68,7 @@ def keeps(name: str, runtime: str, seed: int) -> list[Outcome]:
 
 @pytest.mark.parametrize(
     ("name", "begin"),
-    [
-        (name, begin)
-        for name in sorted(LINKAGES)
-        for begin in ([int(ONLY)] if ONLY else range(0, max(SCRIPTS // SLOWER.get(name, 1), BLOCK), BLOCK))
-    ],
+    [(name, begin) for name in SAY for begin in ([int(ONLY)] if ONLY else range(0, max(SCRIPTS // SLOWER.get(name, 1), BLOCK), BLOCK))],
 )
 @pytest.mark.parametrize("runtime", sorted(RUNTIMES))
 def test_what_stands_is_the_function_over_everything(name: str, runtime: str, begin: int) -> None:
@@ -81,14 +79,14 @@ def test_what_stands_is_the_function_over_everything(name: str, runtime: str, be
         assert sum(each.kills for each in outcomes) > 0
 
 
-@pytest.mark.parametrize("name", sorted(LINKAGES))
+@pytest.mark.parametrize("name", SAY)
 def test_a_replay_says_the_same_bytes(name: str) -> None:
     for seed in range(5):
         made = script(name, seed)
         assert replayed(LINKAGES[name], made.logs, 40).facts == replayed(LINKAGES[name], made.logs, 40).facts
 
 
-@pytest.mark.parametrize("name", sorted(LINKAGES))
+@pytest.mark.parametrize("name", SAY)
 def test_batches_of_any_size_come_to_the_same(name: str) -> None:
     for seed in range(5):
         made = script(name, seed)
@@ -120,7 +118,7 @@ def speaks_though_an_input_is_dead(name: str) -> None:
         raise checks.Broken(f"6: the line ({running.line}) passed an unread record of {stuck}")
 
 
-@pytest.mark.parametrize("name", sorted(LINKAGES))
+@pytest.mark.parametrize("name", SAY)
 def test_nothing_outside_is_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asks_nothing_outside(name, monkeypatch)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import polars as pl
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -17,15 +18,16 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka import KafkaSettings, partition_of
 from connectors.kafka_reader import Place, Reader
+from connectors.lines import LINE, Line
 from connectors.wire import encode
 from jobs.worker import Member, Metrics, SeatSettings, told
 from jobs.worker.seat import lead
-from pipelines.linkage import Linkage
+from pipelines.linkage import Came, Linkage
 from schemas import feed
 from tests.contract.runs import Logs, Outcome
 from tests.contract.script import Script
 
-__all__ = ["Crash", "all_of", "gathered", "made", "merged", "messages", "placed", "produce", "publish", "settled", "worker"]
+__all__ = ["Crash", "all_of", "gathered", "lines_at", "made", "merged", "messages", "placed", "produce", "publish", "settled", "worker"]
 
 DONE_WITHIN_S = 60
 
@@ -37,15 +39,20 @@ class Crash(Exception):
     """The seat fails here."""
 
 
-def merged(scripts: Mapping[str, Script]) -> Script:
-    """Several scripts of equal length as one, each in a region of its own name."""
+def merged(scripts: Mapping[str, Script], together_by: str = "region") -> Script:
+    """Several scripts of equal length as one, each among keys of its own."""
     first = next(iter(scripts.values()))
 
     def together(which: str) -> dict[str, pl.DataFrame]:
-        logs = {region: getattr(each, which) for region, each in scripts.items()}
+        logs = {prefix: getattr(each, which) for prefix, each in scripts.items()}
         out = {}
         for name, log in getattr(first, which).items():
-            named = [each[name].with_columns(pl.lit(region).alias("region")) for region, each in logs.items() if "region" in log.columns]
+            own = together_by in log.columns
+            named = [
+                each[name].with_columns(pl.lit(f"{prefix}-").add(pl.col(together_by)).alias(together_by))
+                for prefix, each in logs.items()
+                if own
+            ]
             out[name] = pl.concat(named).sort("arrived", maintain_order=True) if named else log
         return out
 
@@ -53,40 +60,42 @@ def merged(scripts: Mapping[str, Script]) -> Script:
         first,
         logs=together("logs"),
         other=together("other"),
-        silent=frozenset(
-            (f"{region}/{subject.partition('/')[2]}", state) for region, each in scripts.items() for subject, state in each.silent
-        ),
+        silent=frozenset((f"{prefix}-{subject}", state) for prefix, each in scripts.items() for subject, state in each.silent),
         dead=sum(each.dead for each in scripts.values()),
         late=sum(each.late for each in scripts.values()),
     )
 
 
 def placed(logs: Logs, partitions: int) -> dict[str, pl.DataFrame]:
-    """The logs as they will lie in fresh topics: the partition of each record's key, offsets from 0."""
+    """The logs as they will lie in fresh topics: the partition of each record's key, offsets from 0, lines between them."""
     out = {}
+    ticks = logs["clock.v1"]["arrived"]
     for name, log in logs.items():
         key = feed(name).key
         where = pl.lit(0) if key is None else pl.col(key).map_elements(lambda each: partition_of(each, partitions), pl.Int64)
         frame = log.with_columns(where.cast(pl.Int32).alias("partition"))
-        out[name] = frame.with_columns((pl.int_range(pl.len()).over("partition")).cast(pl.Int64).alias("offset"))
+        lines = ticks.search_sorted(frame["arrived"], side="left") if feed(name).handed_on else 0
+        out[name] = frame.with_columns((pl.int_range(pl.len()).over("partition") + lines).cast(pl.Int64).alias("offset"))
     return out
 
 
 def made(cluster: KafkaSettings, linkage: Linkage, partitions: int, config: Mapping[str, str] | None = None) -> None:
-    """Makes the topics of a linkage; ``config``: further settings of each."""
+    """Makes the topics of a linkage that are not there; ``config``: further settings of each."""
     admin = AdminClient(cluster.client())
+    there = admin.list_topics(timeout=30).topics
     wide = [name for name in (*linkage.feeds, linkage.says) if feed(name).key is not None]
     topics = [NewTopic(cluster.topic(name), partitions if name in wide else 1, 1) for name in (*linkage.feeds, linkage.says)]
     topics += [NewTopic(cluster.topic(name, side), 1, 1) for name in linkage.feeds for side in ("late", "dead")]
     for topic in topics:
         topic.config = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1), **(config or {})}  # scripts tell of years
-    for done in admin.create_topics(topics).values():
+    for done in admin.create_topics([each for each in topics if each.topic not in there]).values():
         done.result(30)
 
 
-def messages(logs: Logs) -> list[Message]:
-    """All records as they are published: in order of arrival, a tick after all that arrived before it."""
+def messages(logs: Logs, partitions: int = 1) -> list[Message]:
+    """All records as they are published: in order of arrival, a tick after all that arrived before it, and then the lines of a route."""
     out = []
+    ticks = logs["clock.v1"]["arrived"].to_physical().to_list() if "clock.v1" in logs else []
     for name, log in logs.items():
         key = feed(name).key
         keys = [None] * log.height if key is None else log[key].to_list()
@@ -95,6 +104,8 @@ def messages(logs: Logs) -> list[Message]:
             (arrived, name == "clock.v1", i, name, partition, each_key, value)
             for i, (arrived, partition, each_key, value) in enumerate(rows)
         ]
+        if feed(name).handed_on:
+            out += [(tick, True, partition + 1, name, partition, LINE.decode(), None) for tick in ticks for partition in range(partitions)]
     out.sort(key=lambda each: each[:3])
     return [(name, partition, key, value, arrived) for arrived, _, _, name, partition, key, value in out]
 
@@ -108,15 +119,31 @@ def produce(producer: Producer, cluster: KafkaSettings, some: Sequence[Message])
     for name, partition, key, value, arrived in some:
         if name == "clock.v1":
             assert producer.flush(180) == 0
-        producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived, on_delivery=taken)
+        headers = _line(name, arrived).headers() if key == LINE.decode() else {}
+        producer.produce(cluster.topic(name), value, key, partition, timestamp=arrived, on_delivery=taken, headers=list(headers.items()))
         producer.poll(0)
     assert producer.flush(180) == 0
 
 
-def publish(cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks: int = 1, stop: threading.Event | None = None) -> None:
+def _line(name: str, tick_ms: int) -> Line:
+    """The line of a route that has read a tick and all before it."""
+    return Line(at=datetime.fromtimestamp(tick_ms / 1000, UTC) - feed(name).patience, partition=0, partitions=1)
+
+
+def lines_at(logs: Logs, name: str, partition: int, basis: Mapping[Place, int]) -> Came:
+    """The line that had come with a feed by a basis."""
+    log = logs[name].filter(pl.col("partition") == partition)
+    told = {int((log["arrived"] <= tick).sum()) + at: tick for at, tick in enumerate(logs["clock.v1"]["arrived"].to_list())}
+    read = [offset for offset in told if offset <= basis.get((name, partition), -1)]
+    return Came(line=told[max(read)] - feed(name).patience if read else None, offsets={partition: max(read)} if read else {})
+
+
+def publish(
+    cluster: KafkaSettings, logs: Logs, *, pause_s: float = 0.0, chunks: int = 1, stop: threading.Event | None = None, partitions: int = 1
+) -> None:  # fmt: skip
     """Publishes logs in order of arrival, in so many chunks with pauses between them."""
     producer = Producer(cluster.client(enable_idempotence=True, linger_ms=2))
-    out = messages(logs)
+    out = messages(logs, partitions)
     for at in range(chunks):
         produce(producer, cluster, out[len(out) * at // chunks : len(out) * (at + 1) // chunks])
         if stop is not None and stop.is_set():
@@ -129,7 +156,8 @@ def ends(cluster: KafkaSettings, logs: Logs, partitions: int) -> dict[Place, int
     out = {}
     for name, log in logs.items():
         for partition in range(1 if feed(name).key is None else partitions):
-            out[name, partition] = int((log["partition"] == partition).sum())
+            lines = logs["clock.v1"].height if feed(name).handed_on else 0
+            out[name, partition] = int((log["partition"] == partition).sum()) + lines
     return out
 
 
@@ -231,7 +259,7 @@ def worker(cluster: KafkaSettings, linkage: Linkage, logs: Logs, seed: int, *, k
 
     made(cluster, linkage, partitions)
     with running(cluster, linkage, workers, fault):
-        publish(cluster, logs, chunks=40, pause_s=0.1)
+        publish(cluster, logs, chunks=40, pause_s=0.1, partitions=partitions)
         kill = kill / 4  # what is left must come to its end
         settled(cluster, linkage, ends(cluster, logs, partitions))
     out = gathered(cluster, linkage, partitions)

@@ -16,7 +16,7 @@ from tests.contract.runs import newest, replayed, standing
 from tests.contract.scripts import latent_accident_spots, upstream_flood, witnessed_near_misses
 
 SPOTS = LINKAGES["latent_accident_spots"]
-ACCIDENTS = "road.accident.v1"
+ACCIDENTS, NEAR = "road.accident.v1", "road.near-miss-by-place.v1"
 FUKUI = "npa:data/npa/npa_2019-2021_52_points.csv.gz"
 
 
@@ -77,29 +77,29 @@ def test_who_turns_out_to_have_a_partner_is_not_said_to_be_alone_any_more() -> N
     logs = on_time("witnessed_near_misses", witnessed_near_misses.make(3).logs)
     before = said("witnessed_near_misses", logs)
     alone = before.filter(pl.col("state") == "alone").row(0, named=True)
-    name = alone["because"]["left"]["name"].partition("@")[0]
-    felt = logs["road.near-miss.v1"].filter(pl.col("event_id") == name).sort("version").tail(1)
+    name = alone["because"]["left"]["name"].split("@")[1]
+    felt = logs[NEAR].filter(pl.col("event_id") == name, "home").sort("version").tail(1)
     seen = felt.with_columns(pl.lit("seen").alias("event_id"), pl.lit("report").alias("kind"), pl.lit(1, pl.Int64).alias("version"))
-    more = logs | {"road.near-miss.v1": pl.concat([logs["road.near-miss.v1"], seen])}
+    more = logs | {NEAR: pl.concat([logs[NEAR], seen])}
     differs = {row["id"]: row["state"] for row in revised("witnessed_near_misses", more, before)}
     assert differs.pop(alone["id"]) == "withdrawn"
     assert any(
-        state == "paired" and id_.endswith(f"seen@{alone['because']['left']['name'].partition('@')[2]}") for id_, state in differs.items()
+        state == "paired" and id_.endswith(f"seen@{alone['because']['left']['name'].split('@')[2]}") for id_, state in differs.items()
     )
 
 
 def test_who_was_alone_and_must_not_count_any_more_is_withdrawn_and_who_was_left_is_said_to_be_alone() -> None:
     logs = on_time("witnessed_near_misses", witnessed_near_misses.make(3).logs)
-    before, near = said("witnessed_near_misses", logs), logs["road.near-miss.v1"]
+    before, near = said("witnessed_near_misses", logs), logs[NEAR]
     stands = newest(before.to_dicts()).values()
-    alone = next(row for row in stands if row["state"] == "alone")["because"]["left"]["name"].partition("@")[0]
+    alone = next(row for row in stands if row["state"] == "alone")["because"]["left"]["name"].split("@")[1]
     pair = next(row for row in stands if row["state"] == "paired")
     reports = near.filter(pl.col("kind") != "report")
-    none = {row["id"]: row["state"] for row in revised("witnessed_near_misses", logs | {"road.near-miss.v1": reports}, before)}
+    none = {row["id"]: row["state"] for row in revised("witnessed_near_misses", logs | {NEAR: reports}, before)}
     assert none[pair["id"]] == "withdrawn"
-    assert none[f"town/{pair['because']['left']['name']}/alone"] == "alone"
-    erased = logs | {"road.near-miss.v1": near.filter(pl.col("event_id") != alone)}
-    assert [row["state"] for row in revised("witnessed_near_misses", erased, before) if f"/{alone}@" in row["id"]] == ["withdrawn"]
+    assert none[f"{pair['shard']}/{pair['because']['left']['name']}/alone"] == "alone"
+    erased = logs | {NEAR: near.filter(pl.col("event_id") != alone)}
+    assert [row["state"] for row in revised("witnessed_near_misses", erased, before) if f"@{alone}@" in row["id"]] == ["withdrawn"]
 
 
 def test_only_one_key_can_be_made_again() -> None:

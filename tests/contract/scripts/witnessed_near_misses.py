@@ -1,4 +1,7 @@
-"""Near misses around a few crossings: felt and reported, near and just too far, corrected, moved, withdrawn, doubled, late."""
+"""Near misses around a few crossings: felt and reported, near and just too far, corrected, moved, withdrawn, doubled, late.
+
+They come as a route hands them on: each in its shard and as copies in those nearby.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import random
 from datetime import timedelta
 from functools import cache
 from typing import Any
+
+import h3
+import polars as pl
 
 from pipelines.linkage.space import geodesic_m
 from tests.contract.script import EPOCH, Arrival, Script, log
@@ -15,24 +21,26 @@ DAY_MIN = 24 * 60
 PATIENCE_MIN, END_MIN, TICK_MIN = 30 * DAY_MIN, 36 * DAY_MIN, DAY_MIN
 HAPPENS_MIN = 4 * DAY_MIN
 WITHIN_MIN, WITHIN_M = 10, 50.0
-FEED = "road.near-miss.v1"
+FEED, RAW = "road.near-miss-by-place.v1", "road.near-miss.v1"
 FELT = ("hard_brake", "hard_brake_gps", "swerve")
-CROSSINGS = ((36.0631, 136.2114), (35.1815, 136.9066), (26.2124, 127.6809), (43.0621, 141.3544))
+BORDER = h3.cell_to_boundary(h3.latlng_to_cell(36.0631, 136.2114, 5))
+CROSSINGS = ((36.0631, 136.2114), (35.1815, 136.9066), (26.2124, 127.6809), BORDER[0])
+"""The last one lies where three shards meet."""
 
 
 def make(seed: int, end: int | None = None) -> Script:
     """The script of a seed; all have one length."""
     g = random.Random(seed)
-    records = _records(g, g.randint(30, 120))
+    happened = _records(g, g.randint(30, 120))
+    records = [Arrival(minute=each.minute, record=copy) for each in happened for copy in _copies(each.record, happened)]
     on_time = [each for each in records if not _late(each) and not _unreadable(each)]
-    ticks = [Arrival(minute=minute, record={"at": EPOCH + timedelta(minutes=minute)}) for minute in range(0, END_MIN + 1, TICK_MIN)]
-    clock = {"clock.v1": log("clock.v1", ticks, lambda: 0)}
+    clock = {"clock.v1": _clock()}
     again = [each if each not in on_time else _redrawn(each, g) for each in records]
     return Script(
         seed=seed,
         logs={FEED: log(FEED, records, g.random), **clock},
         other={FEED: log(FEED, again, g.random), **clock},
-        silent=frozenset((f"{REGION}/{name}", "alone") for name in _alone(on_time)),
+        silent=frozenset((name, "alone") for name in _alone([each for each in happened if not _late(each) and not _unreadable(each)])),
         own=frozenset({"alone"}),
         states=frozenset({"paired", "alone", "withdrawn"}),
         dead=sum(map(_unreadable, records)),
@@ -62,6 +70,38 @@ def _records(g: random.Random, count: int) -> list[Arrival]:
             late = record | {"event_id": f"late{number}"}
             out.append(Arrival(minute=_minute(late) + PATIENCE_MIN + g.uniform(1, 600), record=late))
     return out
+
+
+def raw(seed: int) -> Script:
+    """The same near misses as they come before the route."""
+    g = random.Random(seed)
+    logs = {RAW: log(RAW, _records(g, g.randint(30, 120)), g.random), "clock.v1": _clock()}
+    return Script(seed=seed, logs=logs, other=logs, silent=frozenset(), own=frozenset(), states=frozenset(), dead=0, late=0)
+
+
+def _clock() -> pl.DataFrame:
+    ticks = [Arrival(minute=minute, record={"at": EPOCH + timedelta(minutes=minute)}) for minute in range(0, END_MIN + 1, TICK_MIN)]
+    return log("clock.v1", ticks, lambda: 0)
+
+
+def _copies(record: dict[str, Any], happened: list[Arrival]) -> list[dict[str, Any]]:
+    """A record under every shard that needs it, and word for those that had an earlier version of it."""
+    own, stated = _shards(record), record["op"] == "stated"
+    copies = [record | {"shard": shard, "home": shard == own[0] and stated} for shard in (own if stated else ())]
+    had = {
+        shard
+        for each in happened
+        if each.record["event_id"] == record["event_id"] and each.record["version"] < record["version"]
+        for shard in _shards(each.record)
+    }
+    return copies + [record | {"shard": each, "home": False, "op": "withdrawn"} for each in sorted(had - ({*own} if stated else set()))]
+
+
+def _shards(record: dict[str, Any]) -> list[str]:
+    """Home first, then all that lie within the halo, by asking a ring of points."""
+    lat, lon = (each if abs(each) <= 90 or name else CROSSINGS[0][name] for name, each in enumerate((record["lat_deg"], record["lon_deg"])))
+    around = [(lat + dlat * WITHIN_M / 100_000, lon + dlon * WITHIN_M / 70_000) for dlat in (-1, 0, 1) for dlon in (-1, 0, 1)]
+    return list(dict.fromkeys(h3.latlng_to_cell(*place, 5) for place in [(lat, lon), *around]))
 
 
 def _record(g: random.Random, number: int, at_s: int, lat: float, lon: float) -> dict[str, Any]:
@@ -100,7 +140,9 @@ def _alone(arrivals: list[Arrival]) -> set[str]:
         newest[each.record["event_id"]] = each.record
     stand = [record for record in newest.values() if record["op"] == "stated"]
     felt, reported = ([record for record in stand if (record["kind"] == "report") is side] for side in (False, True))
-    return {f"{one['event_id']}@{_ms(one)}" for one in felt if not any(_together(one, other) for other in reported)}
+    return {
+        f"{_shards(one)[0]}/{REGION}@{one['event_id']}@{_ms(one)}" for one in felt if not any(_together(one, other) for other in reported)
+    }
 
 
 def _together(one: dict[str, Any], other: dict[str, Any]) -> bool:
