@@ -60,15 +60,15 @@ class Lines:
         """Takes a message in; one that tells no line says nothing."""
         told = line_of(message)
         if told is not None:
-            self._partitions = max(self._partitions, told.partitions)
+            self._partitions = told.partitions  # the newest word: who lies about it is set right at the next tick
             self._at[told.partition] = max(told.at, self._at.get(told.partition, told.at))
 
     @property
     def complete(self) -> bool:
         """Whether each partition of the route has told its line."""
-        return 0 < self._partitions == len(self._at)
+        return 0 < self._partitions == sum(each < self._partitions for each in self._at)
 
     @property
     def at(self) -> datetime | None:
         """Up to where the partition is complete; None: not everybody has told."""
-        return min(self._at.values()) if self.complete else None
+        return min(at for each, at in self._at.items() if each < self._partitions) if self.complete else None

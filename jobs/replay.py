@@ -45,7 +45,23 @@ def references(linkage: Linkage, gauges_file: Path = GAUGES, model_file: Path | 
             wrong = fault(record, FEATURES) if name == "river.flood-model.v1" else spot_fault(record)
             if wrong is not None:
                 raise model.ModelError(f"{wrong} ({(model_file or MODELS[name]).name})")
-    return out | ({"river.gauge.v1": gauges.read(gauges_file)} if "river.gauge.v1" in linkage.feeds else {})
+    if "river.gauge.v1" not in linkage.feeds:
+        return out
+    known = gauges.read(gauges_file)
+    return {name: _of_regions(frame, known, model_file) for name, frame in out.items()} | {"river.gauge.v1": known}
+
+
+def _of_regions(models: pl.DataFrame, known: pl.DataFrame, model_file: Path | None) -> pl.DataFrame:
+    """The models of the regions in which there are gauges; others would only make all that is said rest on the day of their fit.
+
+    Raises:
+        ModelError: a model that was asked for is of no such region.
+    """
+    mine = models.join(known.select("region").unique(), on="region", how="semi")
+    if model_file is not None and mine.is_empty():
+        regions = ", ".join(models["region"].unique().sort())
+        raise model.ModelError(f"model {model_file.name} must be of a region of the gauges (got {regions}): fit one over these gauges")
+    return mine
 
 
 def spoken(

@@ -66,6 +66,14 @@ def test_with_a_threshold_and_without_a_model_notices_come_from_the_water_alone_
     assert {each["p_exceed"] for each in facts} == {None}
     assert {each["model"] for each in facts} == {None}
     assert max(each["observed_m"] for each in facts) == 4.675
+    assert min(each["said_at"] for each in facts) > "2007-06-11", "nothing rests on a model of elsewhere"
+
+
+def test_a_model_of_elsewhere_is_refused_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = gauges(tmp_path, DON)
+    call = ["replay", "upstream_flood", "--from", DON, "--gauges", str(known), "--to", str(tmp_path / "said.jsonl")]
+    assert main([*call, "--model", "data/fukui/flood-model.avro"]) == 3
+    assert "model flood-model.avro must be of a region of the gauges (got fukui): fit one over these gauges" in capsys.readouterr().err
 
 
 def test_gauges_of_an_unknown_kind_are_refused_with_the_kinds_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
