@@ -64,6 +64,7 @@ kafka: $(VENV)/.app $(VENV)/.live ## a Kafka broker on 127.0.0.1:9092 until inte
 
 bench: $(VENV)/.app $(VENV)/.live $(VENV)-quix/.peer $(VENV)-faust/.peer ## how many readings a second, how long until a statement is seen, and beside peers
 	@$(VENV)/bin/tsunagu bench replay
+	@$(VENV)/bin/tsunagu bench width $(ARGS)
 	@$(VENV)/bin/tsunagu bench live $(ARGS)
 	@$(VENV)/bin/tsunagu bench match $(ARGS)
 

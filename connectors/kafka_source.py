@@ -20,7 +20,8 @@ from confluent_kafka.admin import AdminClient
 from connectors.kafka import KafkaSettings
 from connectors.kafka_reader import Heard, Reader
 from connectors.registry import ids_of
-from schemas import feed_names
+from connectors.span import within
+from schemas import feed, feed_names
 
 __all__ = ["KafkaSource", "open"]
 
@@ -41,13 +42,17 @@ class KafkaSource:
     reader: Reader = field(repr=False)
 
     def read(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[dict[str, pl.DataFrame]]:
-        """What arrived in [since, until), a UTC day at a time; each chunk names only the feeds that it holds."""
+        """What arrived in [since, until), a UTC day at a time; each chunk names only the feeds that it holds.
+
+        What linkages say does not lie in order of arrival: a mark, or the line of a route, is of the hour in which it was written,
+        while what follows it may tell of a drill's old arrivals. So it is read to its end and cut by its arrival.
+        """
         places = [(name, partition) for name in self.names for partition in range(self.reader.partitions(name))]
         at = self.reader.starts(places) if since is None else self.reader.since(places, since)
         ends = self.reader.committed_ends(places)
         if until is not None:
             last = self.reader.since(places, until)
-            ends = {place: min(ends[place], last[place]) for place in places}
+            ends = {place: ends[place] if feed(place[0]).said else min(ends[place], last[place]) for place in places}
         while True:
             behind = {place: at[place] for place in places if at[place] < ends[place]}
             found = self.reader.first(behind, ends)
@@ -57,6 +62,8 @@ class KafkaSource:
             later = self.reader.since(places, midnight)
             stop = {place: max(at[place], min(later[place], ends[place])) for place in places}
             chunk = self._chunk([self.reader.hear(messages) for messages in self.reader.between(at, stop)])
+            chunk = {name: frame.filter(within(since, until)) if feed(name).said else frame for name, frame in chunk.items()}
+            chunk = {name: frame for name, frame in chunk.items() if frame.height}
             if chunk:
                 yield chunk
             at = stop

@@ -1,4 +1,8 @@
-"""A linkage with the routes that lead to it, in one process: what they hand on reaches it within the same step."""
+"""A linkage with the routes that lead to it, in one process: what they hand on reaches it within the same step.
+
+A cluster and its archive hold what routes have handed on, too. Once a route has read anything itself, that is left out: it would come
+twice, and would outlive a record that was erased.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +62,10 @@ class Chain:
         routed = []
         for route, running in self._routes:
             spoken = running.step({name: frame for name, frame in batch.items() if name in route.feeds})
+            if route.records.feed in batch:
+                self._handed_on.setdefault(route.says, 0)
+            if route.says in self._handed_on:
+                read.pop(route.says, None)
             if spoken.facts is not None:
                 read[route.says] = self._placed(route.says, spoken.facts)
             routed.append(spoken)
@@ -69,8 +77,8 @@ class Chain:
 
     def _placed(self, name: str, records: pl.DataFrame) -> pl.DataFrame:
         """Records that were handed on, as they would lie in their feed: one partition, offsets from 0."""
-        first = self._handed_on.get(name, 0)
-        self._handed_on[name] = first + records.height
+        first = self._handed_on[name]
+        self._handed_on[name] += records.height
         offsets: Mapping[str, Any] = {"offset": pl.int_range(first, first + records.height, dtype=pl.Int64)}
         return records.with_columns(pl.lit(0, pl.Int32).alias("partition"), **offsets)
 

@@ -35,7 +35,7 @@ from connectors.probe import ProbeError
 from connectors.readings import ReadingsError
 from connectors.simra import SimraError
 from connectors.wire import WireError
-from jobs import bench, dead, demo, demo_spots, fit, gauges, ingest, rebuild, record, replay, score, spots, topics, why
+from jobs import bench, choose, dead, demo, demo_spots, fit, gauges, ingest, rebuild, record, replay, score, spots, topics, why
 from jobs import run as worker
 from jobs.linkages import GAUGES, LINKAGES, MODEL, OF_FACTS
 from jobs.sink import SinkError
@@ -162,11 +162,19 @@ def _add_fit(commands: Commands) -> None:  # type: ignore[valid-type]
         metavar=("T1", "T2"),
         help="leave out what arrived in this period, a flood to be judged on",
     )
-    parser.add_argument("--to", required=True, type=Path, metavar="MODEL", help="file to write the model to (Avro)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--to", type=Path, metavar="MODEL", help="file to write the model to (Avro)")
+    what.add_argument("--choose", action="store_true", help="try ways to fit and to raise, leaving out flood after flood")
     parser.set_defaults(run=_fit)
 
 
 def _fit(given: argparse.Namespace) -> int:
+    if given.choose:
+        if given.linkage != "upstream_flood":
+            raise FitError(f"--choose must be of upstream_flood (got {given.linkage!r}): see tsunagu score {given.linkage}")
+        if given.without:
+            raise FitError("--without must not go with --choose (got both): it leaves out one flood after the other")
+        return choose.run(_settings(choose.Choose, given))
     if given.linkage == "latent_accident_spots":
         return spots.fit(_settings(spots.Fit, given))
     return fit.run(_settings(fit.Fit, given))
@@ -254,9 +262,9 @@ def _add_demo(commands: Commands) -> None:  # type: ignore[valid-type]
 
 def _add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("bench", help="measure a replay or a worker on this machine", description=_about(bench))  # type: ignore[attr-defined]
-    parser.add_argument("what", nargs="?", choices=["replay", "live", "match"], default="replay", help="default: replay")
-    parser.add_argument("--layout", choices=["plain", "markdown"], default="plain", help="of the tables of live and match; default: plain")
-    parser.add_argument("--size", type=_part, default=1.0, metavar="PART", help="part of the full volume of live or match, for example 0.1")
+    parser.add_argument("what", nargs="?", choices=["replay", "width", "live", "match"], default="replay", help="default: replay")
+    parser.add_argument("--layout", choices=["plain", "markdown"], default="plain", help="of the tables, not of replay; default: plain")
+    parser.add_argument("--size", type=_part, default=1.0, metavar="PART", help="part of the full volume, not of replay; for example 0.1")
     parser.add_argument("--against", choices=["peers", "nobody"], default="peers", help="beside whom; default: peers")
     parser.set_defaults(run=lambda given: bench.run(_settings(bench.Bench, given)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from jobs.words import JST
 from pipelines.upstream_flood.fit import FitError, fit
 from schemas import feed
 
-__all__ = ["Fit", "run"]
+__all__ = ["Fit", "readings", "run"]
 
 LEVELS = "river.level.v1"
 
@@ -38,27 +39,39 @@ def run(settings: Fit) -> int:
     """Fits, writes the model, and prints what it was fitted on; returns the exit code."""
     in_folder(settings.to)
     known = gauges.read(settings.gauges)
-    with Progress() as progress:
-        frames, before = [], 0
-        for chunk in progress.watched(arrivals(settings.sources, settings.since, settings.until)):
-            if LEVELS in chunk:
-                before += chunk[LEVELS].height
-                frames.append(_left(chunk[LEVELS], settings.without))
-    levels = pl.concat(frames) if frames else feed(LEVELS).empty()
-    if not levels.height:
-        raise FitError("sources of a fit must hold readings (got none between the times given): check --from and --between")
-    if settings.without is not None and levels.height == before:
-        raise FitError(f"--without must leave readings out (got {_span(settings.without)}, in which none arrived): check the period")
-    regions = levels["region"].unique().sort().to_list()
-    if len(regions) != 1:
-        raise FitError(f"readings of a fit must be of one region (got {', '.join(regions)}): fit each on its own")
+    levels, region = readings(settings.sources, settings.since, settings.until, settings.without)
     record = fit(
-        levels, known, level_feed=feed(LEVELS), region=regions[0], valid_from=known["valid_from"].min(),  # type: ignore[arg-type]
+        levels, known, level_feed=feed(LEVELS), region=region, valid_from=known["valid_from"].min(),  # type: ignore[arg-type]
         fitted_on=_period(levels, settings.without),
     )  # fmt: skip
     model.write(record, settings.to)
     print(f"{record['model']} in {settings.to}: {len(record['gauges'])} gauges, fitted on {record['fitted_on']}")
     return 0
+
+
+def readings(
+    sources: Sequence[str], since: datetime | None, until: datetime | None, without: tuple[datetime, datetime] | None = None
+) -> tuple[pl.DataFrame, str]:
+    """The levels that arrived in [since, until) and not in ``without``, and their region.
+
+    Raises:
+        FitError: there are none, or of more than one region, or nothing is left out.
+    """
+    with Progress() as progress:
+        frames, before = [], 0
+        for chunk in progress.watched(arrivals(sources, since, until)):
+            if LEVELS in chunk:
+                before += chunk[LEVELS].height
+                frames.append(_left(chunk[LEVELS], without))
+    levels = pl.concat(frames) if frames else feed(LEVELS).empty()
+    if not levels.height:
+        raise FitError("sources of a fit must hold readings (got none between the times given): check --from and --between")
+    if without is not None and levels.height == before:
+        raise FitError(f"--without must leave readings out (got {_span(without)}, in which none arrived): check the period")
+    regions = levels["region"].unique().sort().to_list()
+    if len(regions) != 1:
+        raise FitError(f"readings of a fit must be of one region (got {', '.join(regions)}): fit each on its own")
+    return levels, regions[0]
 
 
 def _left(levels: pl.DataFrame, without: tuple[datetime, datetime] | None) -> pl.DataFrame:

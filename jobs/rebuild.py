@@ -81,9 +81,6 @@ def again(linkage: Linkage, chunks: Iterable[Arrivals], said: pl.DataFrame, key:
     running = Chain(linkage, Start(line=None, said=said), late="used", key=key)
     ticks = [feed(CLOCK).empty()]
     for chunk in chunks:
-        for name, frame in chunk.items():
-            if name == CLOCK:
-                ticks.append(frame)
-            else:
-                running.recall({name: frame})
+        ticks += [frame for name, frame in chunk.items() if name == CLOCK]
+        running.recall({name: frame for name, frame in chunk.items() if name != CLOCK})
     return running.step({CLOCK: pl.concat(ticks)})

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.kafka import KafkaSettings
-from jobs.linkages import LINKAGES
+from jobs.linkages import LINKAGES, routes_to
 
-__all__ = ["Run", "run"]
+__all__ = ["Run", "elsewhere", "run"]
 
 log = logging.getLogger("tsunagu.worker")
 
@@ -48,6 +49,8 @@ def run(settings: Run) -> int:
     logging.Formatter.converter = time.gmtime
     logging.getLogger("librdkafka").setLevel(logging.ERROR)  # it warns of what it tries again by itself
     log.info("%s", settings)
+    for name, route in elsewhere(settings.linkages):
+        log.info("%s reads what %s hands on, and settles nothing without it: run that too, here or elsewhere", name, route)
     metrics, stop, fell = Metrics(), threading.Event(), threading.Event()
     port, close = serve(metrics, "127.0.0.1", settings.http) if settings.http is not None else (None, lambda: None)
     if port is not None:
@@ -82,3 +85,9 @@ def run(settings: Run) -> int:
             each.join()
         close()
     return 1 if fell.is_set() else 0
+
+
+def elsewhere(linkages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Linkages with the routes that they need and that are not among them."""
+    for name in linkages:
+        yield from ((name, route.name) for route in routes_to(LINKAGES[name]) if route.name not in linkages)

@@ -41,13 +41,13 @@ class Bench:
     """Settings of a bench.
 
     Attributes:
-        what: a replay in this process, live on a broker, or the match of two large inputs.
+        what: a replay in this process, replays at the width of a nation, live on a broker, or the match of two large inputs.
         layout: of the tables.
         size: part of the full volume, up to 1.
         against: peers beside us, where they are installed.
     """
 
-    what: Literal["replay", "live", "match"] = "replay"
+    what: Literal["replay", "width", "live", "match"] = "replay"
     layout: Layout = "plain"
     size: float = 1.0
     against: Literal["peers", "nobody"] = "peers"

@@ -98,7 +98,7 @@ def run(settings: Score) -> int:
     high = _high(scored, facts, known)
     for line in lines(about, told, index, high):
         print(line)
-    if trial is None:
+    if trial is None and past.region == "fukui":
         print(f"\n{NETP.name} is told of facts on pseudo-thresholds only: see --pseudo-facts in tsunagu score upstream_flood --help")
     if settings.to is not None:
         whole = about | {"draws": DRAWS, "seed": SEED, "groups": [asdict(each) for each in told], "persistence_index": index, "high": high}
@@ -180,9 +180,10 @@ def _index(past: _Past, known: pl.DataFrame, record: Mapping[str, Any], group: G
     for when, rows in (("at all times", told), ("around a flood", near.drop_nulls("crossed_at"))):
         for hours in INDEX_H:
             then = after(past.truth, rows, timedelta(hours=hours))
-            forecasts = {"model": pl.col(f"highest_{hours}h_m"), "rise carried on": pl.col("level_m") + hours * pl.col("d1_m")}
-            for name, forecast in forecasts.items():
-                for of_what, came in (("highest within", "highest_m"), ("level after", "then_m")):
+            carried_on = pl.col("level_m") + hours * pl.col("d1_m")
+            for name in ("model", "rise carried on"):
+                for of_what, came, foretells in (("highest within", "highest_m", "highest"), ("level after", "then_m", "then")):
+                    forecast = pl.col(f"{foretells}_{hours}h_m") if name == "model" else carried_on
                     found = persistence_index(then.with_columns(forecast_m=forecast), came)
                     out.append(
                         {

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.upstream_flood.score import (
+    OF_EVENTS,
     RATES,
     Group,
     Scored,
@@ -35,7 +36,6 @@ DRAWS, SEED = 1000, 1
 LEAST_FLOODS = 5
 """Fewer floods than this have no interval: it would look narrow because there is so little to draw from."""
 
-_NONE: Mapping[str, Any] = {rate: np.full(DRAWS, np.nan) for rate in RATES}
 PAIR = ["gauge_id", "level"]
 AHEAD = timedelta(hours=3)
 """A probability tells of so long."""
@@ -95,9 +95,10 @@ def _of(group: Group, scored: Mapping[str, Scored], told: pl.DataFrame) -> Judge
     draws: dict[str, Mapping[str, Any]] = {}
     gains: list[dict[str, Any]] = []
     for level, part in levels.items():
-        if any(spread(each, part, begins) for each in scored.values()):
+        lies_in = {name: spread(each, part, begins) for name, each in scored.items()}
+        if any(each != (0, 0) for each in lies_in.values()):
             for name, each in scored.items():
-                draws[name] = drawn(each, part, begins, times) if spread(each, part, begins) >= LEAST_FLOODS else _NONE
+                draws[name] = _sure(drawn(each, part, begins, times), *lies_in[name])
                 ends = {f"{rate}_90": interval(draws[name][rate]) for rate in RATES}
                 rows.append({"level": level, "forecast": name} | summary(each, part).row(0, named=True) | ends)
             gains = gains or [_gain(rows, draws, name) for name in scored if name != OURS]
@@ -113,6 +114,12 @@ def _of(group: Group, scored: Mapping[str, Scored], told: pl.DataFrame) -> Judge
         gains=gains,
         told=reliability(told.join(among, on=PAIR, how="semi")).to_dicts(),
     )
+
+
+def _sure(draws: Mapping[str, Any], with_events: int, with_any: int) -> dict[str, Any]:
+    """Draws of figures that rest on floods enough; NaN for the others."""
+    enough = {name: (with_events if name in OF_EVENTS else with_any) >= LEAST_FLOODS for name in draws}
+    return {name: each if enough[name] else np.full(len(each), np.nan) for name, each in draws.items()}
 
 
 def _gain(rows: Sequence[Mapping[str, Any]], draws: Mapping[str, Mapping[str, Any]], beside: str) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def lines(
     yield f"truth: {about['truth']}: {about['readings']:,} readings that arrived from {jst(about['since'])} to {jst(about['until'])}"
     yield f"in brackets: 90 % intervals, floods drawn again {DRAWS} times (seed {SEED}), where there are {LEAST_FLOODS} floods at least"
     yield "lead: median / lower quartile, a miss counts 0; near: notices whose peak stayed within 10 cm below the level"
+    if not groups:
+        yield "\nno level can be judged: no gauge has an official level above the one under which its sign is lost"
     for each in groups:
         yield from _group(each)
     yield from _index(index)

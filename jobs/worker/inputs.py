@@ -8,6 +8,7 @@ forgetting, never speaking.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,13 +66,13 @@ class _Told:
     """The lines of one place: those that came, and those behind what was not given on yet."""
 
     lines: Lines = field(default_factory=Lines)
-    waiting: list[Message] = field(default_factory=list)
+    waiting: deque[Message] = field(default_factory=deque)
     newest: int = -1
 
     def hear_until(self, position: int) -> None:
         """Takes in what lies before an offset."""
         while self.waiting and int(self.waiting[0].offset() or 0) < position:
-            message = self.waiting.pop(0)
+            message = self.waiting.popleft()
             self.lines.hear(message)
             self.newest = int(message.offset() or 0)
 
@@ -151,7 +152,8 @@ class Inputs:
             place = self._reader.place(message)
             if place in self._lines and line_of(message) is not None:
                 self._lines[place].waiting.append(message)
-            self._places[place].values[int(message.offset() or 0)] = message.value() or b""
+            else:
+                self._places[place].values[int(message.offset() or 0)] = message.value() or b""
             self._places[place].moved = time.monotonic()
         for place, frame in heard.frames.items():
             each = self._places[place]

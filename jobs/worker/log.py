@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 import polars as pl
 from confluent_kafka import Message
@@ -86,25 +87,28 @@ class Log:
 
     def _line(self, place: Place, until: int) -> datetime | None:
         lines = Lines()
-        for messages in self._back(place, until):
-            for message in messages:
+        for window in self._back(place, until):
+            for message in chain.from_iterable(window):
                 lines.hear(message)
             if lines.complete:
                 break
         return lines.at
 
     def _last_tick(self, place: Place, until: int) -> datetime | None:
-        for messages in self._back(place, until):
-            ticks = [frame["at"].max() for frame in self.reader.hear(messages).frames.values()]
+        for window in self._back(place, until):
+            ticks = [frame["at"].max() for messages in window for frame in self.reader.hear(messages).frames.values()]
             if ticks:
                 newest: datetime = max(ticks)  # type: ignore[type-var, assignment]
                 return newest
         return None
 
-    def _back(self, place: Place, until: int) -> Iterator[list[Message]]:
-        """Messages before an offset, from the newest back, twice as many each time: those nearest may tell nothing."""
+    def _back(self, place: Place, until: int) -> Iterator[Iterator[list[Message]]]:
+        """Messages before an offset, from the newest back, twice as many each time: those nearest may tell nothing.
+
+        Each window is to be read to its end; it may be as long as the partition, where somebody has long told nothing.
+        """
         width, end = 16, until
         while end > self.starts[place]:
             begin = max(end - width, self.starts[place])
-            yield [each for messages in self.reader.between({place: begin}, {place: end}) for each in messages]
+            yield self.reader.between({place: begin}, {place: end})
             end, width = begin, 2 * width

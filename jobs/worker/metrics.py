@@ -46,6 +46,12 @@ class Metrics:
         self.held = Gauge("tsunagu_held", "records of an input, or facts, that are held", (*SEAT, "what"), registry=of)
         self.tick = Gauge("tsunagu_last_tick_seconds", "the last tick, seconds since 1970", SEAT, registry=of)
         self.line = Gauge("tsunagu_line_seconds", "up to where nothing can change any more, seconds since 1970", SEAT, registry=of)
+        self.route_line = Gauge(
+            "tsunagu_route_line_seconds",
+            "the line that came with a feed that a route writes, seconds since 1970; 0: not all of the route have told it since the start",
+            (*SEAT, "feed"),
+            registry=of,
+        )
         self.epoch = Gauge("tsunagu_epoch", "how often the partition was taken", SEAT, registry=of)
         self.latency = Histogram(
             "tsunagu_latency_seconds",
@@ -61,7 +67,7 @@ class Metrics:
 
     def forget(self, linkage: str, partition: str) -> None:
         """Tells no more how a partition stands that somebody else has now; what was counted stays counted."""
-        for each in (self.lag, self.held, self.tick, self.line, self.epoch):
+        for each in (self.lag, self.held, self.tick, self.line, self.route_line, self.epoch):
             each.remove_by_labels({"linkage": linkage, "partition": partition})
 
     def fault(self) -> dict[str, Any]:
@@ -116,8 +122,11 @@ class Gauges:
             metrics.batches.labels(*at).inc()
             for name, frame in taken.batch.items():
                 metrics.records.labels(*at, name).inc(frame.height)
+        if taken.batch or taken.lines:  # a line that comes settles, too
             for what, count in running.held().items():
                 metrics.held.labels(*at, what).set(count)
+        for name, came in taken.lines.items():
+            metrics.route_line.labels(*at, name).set(0 if came.line is None else came.line.timestamp())
         if CLOCK in taken.batch:
             newest: Any = taken.batch[CLOCK]["at"].max()
             metrics.tick.labels(*at).set(newest.timestamp())

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -104,6 +105,8 @@ class Rule(Words, Protocol):
 
 _SPARE_ROWS = 256
 """So many rows are held before it is asked whether some can go."""
+_AT_ONCE = 2**17
+"""So many cells (slots × rows) are weighed and judged at once, at most: what a start reads of a nation would fill the memory."""
 
 
 class DeriveFold:
@@ -132,6 +135,7 @@ class DeriveFold:
             {name: (np.int64, NONE, tail) for name in ("onset", "ended", "fell", "run", "code")},
         )
         self._grounds: dict[tuple[int, int], Any] = {}
+        self._knows_all = False
         self._begin: int | None = None
         self._touched: int | None = None
         self._newest: int | None = None
@@ -149,6 +153,7 @@ class DeriveFold:
             changed = self._references[self._by_feed[feed]].add(batch)
             if changed is not None:
                 self._grounds.clear()
+                self._knows_all = False
                 self._touch(self.past.slot_of(changed))
 
     def due(self, tick_ms: int) -> bool:
@@ -182,7 +187,9 @@ class DeriveFold:
             return [], []
         first = max(self.past.slot_of(line_ms), self._begin) if line_ms > NEVER else self._begin
         newest = max(self.past.slot_of(tick_ms), self._newest or NEVER, self.past.slots.stop - 1 if len(self.past.slots) else NEVER)
-        self.past.know(self._spoken_for())
+        if not self._knows_all:
+            self.past.know(self._spoken_for())
+            self._knows_all = True
         if self._newest is None:
             start = first
             self._resume(first, newest, self._said.opened(line_ms))
@@ -279,9 +286,10 @@ class DeriveFold:
         return self._grounds[key]
 
     def _segments(self, start: int, stop: int) -> list[range]:
-        """The slots start … stop − 1 cut where a reference record begins or ends to hold."""
+        """The slots start … stop − 1 cut where a reference record begins or ends to hold, and where they would be too many at once."""
         edges = [start, *self._cuts(start, stop - 1), stop]
-        return [range(a, b) for a, b in pairwise(edges) if a < b]
+        most = max(_AT_ONCE // max(len(self.past.keys), 1), 1)
+        return [range(at, min(at + most, b)) for a, b in pairwise(edges) for at in range(a, b, most)]
 
     def _cuts(self, after: int, until: int) -> list[int]:
         """Slots in (after, until] from which a reference says something else."""
@@ -371,23 +379,25 @@ class DeriveFold:
         if not scope.any():
             return [], []
         episodes = []
-        ended = self._state.window("ended", first, newest + 1)
-        for at, row, subject in np.argwhere((ended != NONE) & scope).tolist():
-            slot = first + at
-            episodes.append(self._episode(row, subject, int(ended[at, row, subject]), slot, slot * self._every_ms))
-        fell = self._state.window("fell", first, newest + 1)
-        for at, row, subject in np.argwhere((fell != NONE) & scope).tolist():
-            slot = first + at
-            each = self._episode(row, subject, int(fell[at, row, subject]), slot - 1, slot * self._every_ms)
-            episodes.append(replace(each, fell=True))
+        for slot, row, subject, onset_ms in self._ends("ended", scope, first, newest):
+            episodes.append(self._episode(row, subject, onset_ms, slot, slot * self._every_ms))
+        for slot, row, subject, onset_ms in self._ends("fell", scope, first, newest):
+            episodes.append(replace(self._episode(row, subject, onset_ms, slot - 1, slot * self._every_ms), fell=True))
         onset, run = (self._state.window(name, newest, newest + 1)[0] for name in ("onset", "run"))
         for row, subject in np.argwhere((onset != NONE) & scope).tolist():
             episodes.append(self._episode(row, subject, int(onset[row, subject]), int(run[row, subject]), None))
         subjects = [self._subject(row, subject) for row, subject in np.argwhere(scope).tolist()]
         return self._facts(episodes), subjects
 
+    def _ends(self, name: str, scope: Array, first: int, newest: int) -> list[list[int]]:
+        """Slot, row, subject and onset (ms) of each episode in scope that ended, or fell away, in slots first … newest."""
+        rows = np.flatnonzero(scope.any(axis=1))
+        onsets = self._state.window(name, first, newest + 1)[:, rows]
+        at, row, subject = np.nonzero((onsets != NONE) & scope[rows])
+        return np.stack([first + at, rows[row], subject, onsets[at, row, subject]], axis=-1).tolist()  # type: ignore[no-any-return]
+
     def _facts(self, episodes: Sequence[Episode]) -> list[Row]:
-        values = self._rule.tell(self._ground, self.past, self._weighed, episodes) if episodes else []
+        values = self._rule.tell(cache(self._ground), self.past, self._weighed, episodes) if episodes else []
         return [
             {name: value[name] for name in self._told_fields}
             | {"subject": each.id.rpartition("/")[0], "onset_ms": each.onset_ms, "ended_ms": each.ended_ms, "fell": each.fell}
@@ -398,10 +408,8 @@ class DeriveFold:
         return self._rule.withdraw(value) | {"state": WITHDRAWN} if each.fell else value
 
     def _episode(self, row: int, subject: int, onset_ms: int, slot: int, ended_ms: int | None) -> Episode:
-        stamp = f"{instant(onset_ms):%Y%m%dT%H%MZ}"
-        return Episode(
-            row=row, subject=subject, id=f"{self._subject(row, subject)}/{stamp}", onset_ms=onset_ms, ended_ms=ended_ms, slot=slot
-        )
+        id_ = f"{self._subject(row, subject)}/{_stamp(onset_ms)}"
+        return Episode(row=row, subject=subject, id=id_, onset_ms=onset_ms, ended_ms=ended_ms, slot=slot)
 
     def _subject(self, row: int, subject: int) -> str:
         return "/".join((*self.past.keys[row], self._rule.subjects[subject]))
@@ -421,6 +429,11 @@ class DeriveFold:
         ends = self._rule.ends(self._weighed, newest, row, subject)
         ahead = np.concatenate([least, ends])
         return [newest + self._renewal - newest % self._renewal, *ahead[ahead > newest].tolist()]
+
+
+@lru_cache(maxsize=2**12)
+def _stamp(onset_ms: int) -> str:
+    return f"{instant(onset_ms):%Y%m%dT%H%MZ}"
 
 
 def _supported(feed: Feed, said: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def instants(times: pl.Series) -> NDArray[np.int64]:
     return times.to_numpy().astype(np.int64)
 
 
+@lru_cache(maxsize=2**12)
 def instant(time_ms: int) -> datetime:
     """Milliseconds since the epoch as a time, UTC."""
     return EPOCH + timedelta(milliseconds=time_ms)
@@ -100,7 +102,7 @@ class Grid:
         value = frame[self._value].to_numpy()
         kind = np.where(np.isnan(value), MUTE, VALUE).astype(np.int8)
         if "op" in frame.columns:
-            kind[np.fromiter((op == "withdrawn" for op in frame["op"].to_list()), bool, len(row))] = WITHDRAWN
+            kind[(frame["op"] == "withdrawn").to_numpy()] = WITHDRAWN
         order = _highest(row, time, version)
         slot = self.slot_of(time)
         self.extend(int(slot.min()), int(slot.max()) + 1)
@@ -140,8 +142,11 @@ class Grid:
 
     def _rows(self, frame: pl.DataFrame) -> NDArray[np.int64]:
         keys = list(zip(*(frame[name].to_list() for name in self._key_fields), strict=True))
-        self.know(keys)
-        return np.fromiter((self.row[key] for key in keys), np.int64, len(keys))
+        rows = list(map(self.row.get, keys))
+        if None in rows:
+            self.know(keys)
+            rows = list(map(self.row.get, keys))
+        return np.array(rows, np.int64)
 
     def _put(self, slot: Array, row: Array, time: Array, version: Array, value: Array, kind: Array) -> int | None:
         at = slot - self.slots.first
@@ -184,16 +189,26 @@ class Grid:
         self._fill(first)
 
     def _fill(self, first: int) -> None:
-        """Interpolates from the last value before slot ``first`` on."""
+        """Interpolates from slot ``first`` on, and back to the last value before it where a key speaks from there on."""
         base, stop = self.slots.first, self.slots.stop
-        start = max(base, first - self.bridge, self._since_value(first))
-        kinds, lasts = self.slots.window("kind", start, stop), self.slots.window("last", start, stop)
+        every = np.arange(self.slots.rows)
+        self._between(first, stop, every)
+        if first > base:
+            before = self.slots.window("last", first - 1, first)[0]
+            reaches = (before >= first - self.bridge) & (before < first - 1)
+            gap = np.flatnonzero(reaches & (self.slots.window("kind", first, stop) != EMPTY).any(axis=0))
+            if gap.size:
+                self._between(max(base, int(before[gap].min()) + 1), stop, every[gap])
+
+    def _between(self, start: int, stop: int, rows: NDArray[np.int64]) -> None:
+        """Values at the ends of slots ``start`` … ``stop − 1`` of some rows."""
+        base, whole = self.slots.first, len(rows) == self.slots.rows
+        kinds, lasts = (each if whole else each[:, rows] for each in (self.slots.window(name, start, stop) for name in ("kind", "last")))
         following = np.full_like(lasts, -NEVER)
-        after = np.full(self.slots.rows, -NEVER)
+        after = np.full(len(rows), -NEVER)
         for k in range(stop - start - 1, -1, -1):
             after = following[k] = np.where(kinds[k] == VALUE, start + k, after)
         inside = (lasts >= base) & (following < stop) & (following - lasts <= self.bridge)
-        rows = np.arange(self.slots.rows)
         a, b = (np.where(inside, each, base) - base for each in (lasts, following))
         times, values = self.slots["time"], self.slots["value"]
         ends = np.arange(start, stop)[:, None] * self.every_ms
@@ -201,15 +216,7 @@ class Grid:
         span = np.where(t1 > t0, t1 - t0, 1)
         between = v0 + (v1 - v0) * ((np.minimum(ends, t1) - t0) / span)
         exact = np.where(a == b, v0, between)
-        self.slots.window("filled", start, stop)[...] = np.where(inside, exact, np.nan)
-
-    def _since_value(self, first: int) -> int:
-        """The slot after the last value before ``first`` of any key that speaks from there on."""
-        if first <= self.slots.first:
-            return self.slots.first
-        speaks = (self.slots.window("kind", first, self.slots.stop) != EMPTY).any(axis=0)
-        before = self.slots.window("last", first - 1, first)[0][speaks]
-        return min(int(before.min()) + 1, first) if before.size else first
+        self.slots.window("filled", start, stop)[:, rows if not whole else slice(None)] = np.where(inside, exact, np.nan)
 
 
 def _repeated(slot: Array, row: Array) -> Array:

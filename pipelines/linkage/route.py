@@ -56,9 +56,14 @@ class RouteFold:
         self._linkage, self._feed, self._says = linkage, feeds[linkage.records.feed], feeds[linkage.says]
         if self._feed.version is None or self._feed.place is None or "op" not in self._feed.columns:
             raise DeclarationError(f"records of {linkage.name} must have a version, an op and a place (got {self._feed.name})")
+        if not self._says.handed_on or self._says.patience != self._feed.patience:  # judged once: who is on time stays so
+            got = f"handed_on {self._says.handed_on}, patience {self._says.patience}"
+            rule = f"feed that {linkage.name} says must be handed_on, with the patience of {self._feed.name}, {self._feed.patience}"
+            raise DeclarationError(f"{rule} (got {self._says.name}: {got}): see its schema")
         self._identity, self._version, self._place = list(self._feed.identity), self._feed.version, self._feed.place
         known: dict[str, Any] = {name: self._feed.columns[name] for name in self._identity}
-        self._held = pl.DataFrame(schema=known | _HELD)
+        self._none = pl.DataFrame(schema=known | _HELD)
+        self._held: dict[int, pl.DataFrame] = {}
         self._pending: list[pl.DataFrame] = []
 
     def hear(self, feed: str, batch: pl.DataFrame) -> None:
@@ -69,12 +74,15 @@ class RouteFold:
         to = shards(newest, self._place, resolution=self._linkage.resolution, halo_m=self._linkage.halo_m)
         stands = newest["op"] != WITHDRAWN
         told = newest.with_columns(pl.when(stands).then(to).otherwise(pl.lit([], pl.List(pl.String))).alias("to"))
-        told = told.join(self._held, on=self._identity, how="left", maintain_order="left")
+        told = told.with_columns((pl.col(self._feed.time).to_physical() // _SPAN_MS).alias("span"))
+        held = pl.concat([self._none, *(self._held[span] for span in told["span"].unique(maintain_order=True) if span in self._held)])
+        told = told.join(held.drop("span"), on=self._identity, how="left", maintain_order="left")
         told = told.filter(pl.col(self._version) > pl.col("was_version").fill_null(-1))
         went = pl.col("was_to").fill_null([]).list.set_difference("to")
         self._pending += [self._copies(told, pl.col("to"), None), self._copies(told, went, WITHDRAWN)]
-        held = told.select(*self._identity, pl.col(self._version).alias("was_version"), pl.col("to").alias("was_to"))
-        self._held = pl.concat([self._held.join(held, on=self._identity, how="anti"), held])
+        now = told.select(*self._identity, "span", pl.col(self._version).alias("was_version"), pl.col("to").alias("was_to"))
+        held = pl.concat([held.join(now, on=self._identity, how="anti"), now])
+        self._held |= {span: part for (span, *_), part in held.partition_by("span", as_dict=True).items()}
 
     def _copies(self, told: pl.DataFrame, to: pl.Expr, op: str | None) -> pl.DataFrame:
         """The records under each of some shards."""
@@ -105,11 +113,13 @@ class RouteFold:
     def settle(self, line_ms: int) -> None:
         """Forgets where records went that can no longer be corrected."""
         if line_ms != NEVER:
-            self._held = self._held.filter(pl.col(self._feed.time).to_physical() >= line_ms)
+            self._held = {span: part for span, part in self._held.items() if (span + 1) * _SPAN_MS > line_ms}
 
     def held(self) -> Mapping[str, int]:
         """How many records are known by where they went."""
-        return {"records": self._held.height}
+        return {"records": sum(part.height for part in self._held.values())}
 
 
-_HELD: dict[str, Any] = {"was_version": pl.Int64, "was_to": pl.List(pl.String)}
+_HELD: dict[str, Any] = {"span": pl.Int64, "was_version": pl.Int64, "was_to": pl.List(pl.String)}
+_SPAN_MS = 3_600_000
+"""Where records went is held by the hour in which they happened: what one costs depends on how crowded its own hour is."""

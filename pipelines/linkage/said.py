@@ -57,6 +57,7 @@ class Said:
         self._words = words
         self._facts: dict[str, _Fact] = {}
         self._of: dict[str, set[str]] = {}
+        self._ended: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -105,7 +106,8 @@ class Said:
 
     def forget(self, line_ms: int) -> None:
         """Drops the facts that can no longer change."""
-        for id_ in [id_ for id_ in self._facts if not self._unsettled(id_, line_ms)]:
+        for id_ in [id_ for id_ in self._ended if not self._unsettled(id_, line_ms)]:
+            self._ended.discard(id_)
             subject = self._facts.pop(id_).row["subject"]
             self._of[subject].discard(id_)
             if not self._of[subject]:
@@ -138,6 +140,7 @@ class Said:
     def _keep(self, id_: str, revision: int, row: Row) -> None:
         self._facts[id_] = _Fact(revision, row)
         self._of.setdefault(row["subject"], set()).add(id_)
+        (self._ended.discard if row["ended_ms"] is None else self._ended.add)(id_)
 
 
 def _open_at(row: Row, instant_ms: int) -> bool:

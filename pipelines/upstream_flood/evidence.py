@@ -15,10 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import EMPTY, NEVER, Grid
-from pipelines.upstream_flood.model import VARIANTS, Learned
+from pipelines.upstream_flood.model import SPREAD, VARIANTS, Learned
 from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Network
 
-__all__ = ["FEATURES", "GROUPS", "VARIANTS", "Evidence", "evidence", "exceedance", "forecast_rise", "or_zero"]
+__all__ = [
+    "FEATURES",
+    "GROUPS",
+    "VARIANTS",
+    "Evidence",
+    "error_spread",
+    "evidence",
+    "exceedance",
+    "forecast_change",
+    "forecast_rise",
+    "or_zero",
+]
 
 Array = NDArray[Any]
 
@@ -41,6 +52,8 @@ LAGS_H = (1, 2, 3, 6, 12)
 DAY_H = 24
 HALF = 0.5
 """The richest table is used of which at least half of the inputs are fresh."""
+LEAST_SPREAD = 0.015
+"""No forecast is believed to be surer than this, in s: a level is read in whole centimetres."""
 SPIKE_WITHIN_H = 4
 """A jump is one between readings at most so many hours apart."""
 SHARE_RISING = 0.08
@@ -71,7 +84,7 @@ class Evidence:
     no_reading: Array
     """None came for long, or the gauge speaks without one."""
     asleep: Array
-    """A crisis gauge whose newest level, at most a day old, is below its start level."""
+    """A crisis gauge that is below its start level by what it said last, at most a day ago."""
 
 
 def evidence(net: Network, past: Grid, slots: range) -> Evidence:
@@ -91,8 +104,8 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
     stale, no_reading, asleep = _silence(past, slots, anchor, age_min, net)
     distinct, of = _distinct(past, slots, fresh, stale, no_reading)
     anchor, index, fresh = anchor[distinct], index[distinct], fresh[distinct]
-    own = np.where(fresh[..., None], np.take_along_axis(_own(net, past, base, slots.stop), index[..., None], 0), 0.0)
-    level = np.where(fresh, np.take_along_axis(_floored(net, past.slots.window("value", base, slots.stop)), index, 0), np.nan)
+    own = np.where(fresh[..., None], _own(net, past, range(base, slots.stop), index), 0.0)
+    level = np.where(fresh, _floored(net, np.take_along_axis(past.slots.window("value", base, slots.stop), index, 0)), np.nan)
     features = np.zeros((*fresh.shape, len(FEATURES)))
     features[..., :7] = own[..., :7]
     _shape(features)
@@ -140,15 +153,16 @@ def _floored(net: Network, level_m: Array) -> Array:
     return np.maximum(level_m, net.floor_m)
 
 
-def _own(net: Network, past: Grid, start: int, stop: int) -> Array:
-    """slots × rows × 8: the seven own columns as they are at a reading in that slot, and the last hour's change in metres."""
+def _own(net: Network, past: Grid, slots: range, index: Array) -> Array:
+    """distinct slots × rows × 8: the seven own columns as they are in slot ``index`` (counted from the first), and the last hour's
+    change in metres."""
     per_hour = 3_600_000 // past.every_ms
     longest = LAGS_H[-1] * per_hour
-    filled = _floored(net, past.slots.window("filled", start - longest, stop))
-    now = filled[longest:]
-    lagged = [now] + [filled[longest - lag * per_hour : len(filled) - lag * per_hour] for lag in LAGS_H]
-    changes = [or_zero(newer - older) for newer, older in pairwise(lagged)]
-    lowest = _lowest(_floored(net, past.slots.window("value", start - DAY_H * per_hour + 1, stop)), DAY_H * per_hour)
+    filled = past.slots.window("filled", slots.start - longest, slots.stop)
+    now, *lagged = (_floored(net, np.take_along_axis(filled, index + longest - lag * per_hour, 0)) for lag in (0, *LAGS_H))
+    changes = [or_zero(newer - older) for newer, older in pairwise([now, *lagged])]
+    values = past.slots.window("value", slots.start - DAY_H * per_hour + 1, slots.stop)
+    lowest = _floored(net, np.take_along_axis(_lowest(values, DAY_H * per_hour), index, 0))
     scale, median = net.learned.scale_m, net.learned.median_m
     columns = [np.clip((now - lowest) / scale, 0, 4), np.clip((now - median) / scale, -1, 5)]
     columns += [np.clip(change / scale, -1.5, 1.5) for change in changes]
@@ -156,15 +170,22 @@ def _own(net: Network, past: Grid, start: int, stop: int) -> Array:
 
 
 def _lowest(values: Array, width: int) -> Array:
-    """Smallest known value of the ``width`` slots up to each; doubling the width each time. NaN: none."""
-    values = np.where(np.isnan(values), np.inf, values)
-    have, out = 1, values
-    while 2 * have <= width:
-        out = np.minimum(out[have:], out[:-have])
-        have *= 2
-    rest = width - have
-    out = np.minimum(out[rest:], out[: len(out) - rest]) if rest else out
-    return np.where(np.isinf(out), np.nan, out)
+    """Smallest known value of the ``width`` slots up to each; NaN: none.
+
+    Windows that overlap share what is common to them: half a width of windows at a time.
+    """
+    out = np.empty((len(values) - width + 1, *values.shape[1:]))
+    for at in range(0, len(out), width // 2):
+        some = out[at : at + width // 2]
+        last, ahead = len(some) - 1, values[at + width :]
+        some[last] = np.fmin.reduce(values[at + last : at + width], axis=0)
+        for k in range(last - 1, -1, -1):
+            np.fmin(some[k + 1], values[at + k], out=some[k])
+        later = np.full_like(some[0], np.nan)
+        for k in range(1, len(some)):
+            np.fmin(later, ahead[k - 1], out=later)
+            np.fmin(some[k], later, out=some[k])
+    return out
 
 
 def _shape(features: Array) -> None:
@@ -231,15 +252,24 @@ def _jump(net: Network, past: Grid, anchor: Array) -> Array:
 
 
 def _silence(past: Grid, slots: range, anchor: Array, age_min: Array, net: Network) -> tuple[Array, Array, Array]:
-    """Which gauges cannot be judged for want of a level: stale, without reading, below their start level."""
+    """Which gauges cannot be judged for want of a level: stale, without reading, below their start level.
+
+    A crisis gauge that speaks without a level says that it is below its start level, and is as old as that word.
+    """
     known = anchor >= past.slots.first
-    mute = past.slots.window("last_mute", slots.start, slots.stop) > anchor
+    spoke = past.slots.window("last_mute", slots.start, slots.stop)
+    mute = spoke > anchor
+    below = mute & (spoke >= past.slots.first) & np.isfinite(net.start_m)
     asleep = known & np.isfinite(net.start_m)
     if asleep.any():
         at = np.clip(anchor - past.slots.first, 0, len(past.slots) - 1)
         asleep &= past.slots["value"][at, np.arange(anchor.shape[1])] < net.start_m
+    asleep |= below
+    known |= below
+    since_word = (np.arange(slots.start, slots.stop)[:, None] - spoke) * (past.every_ms // 60_000)
+    age_min = np.where(below, since_word, age_min)
     stale = (age_min > np.where(asleep, HEARTBEAT_STALE_MIN, STALE_MIN)) | ~known
-    no_reading = (age_min > np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)) | mute | ~known
+    no_reading = (age_min > np.where(asleep, HEARTBEAT_SILENT_MIN, SILENT_MIN)) | (mute & ~below) | ~known
     return stale, no_reading, asleep & ~stale & ~no_reading
 
 
@@ -248,22 +278,38 @@ def forecast_rise(known: Learned, features: Array, variant: Array) -> Array:
 
     mu = beta · x with the coefficient table that ``variant`` names.
     """
-    chosen = known.coefficients[np.arange(features.shape[1]), variant]
+    return _forecast(known, known.coefficients, features, variant)
+
+
+def forecast_change(known: Learned, features: Array, variant: Array) -> Array:
+    """Forecast of the change of the level until the end of each horizon: slots × rows × horizons, in s; NaN where there is none."""
+    return _forecast(known, known.level_coefficients, features, variant)
+
+
+def _forecast(known: Learned, coefficients: Array, features: Array, variant: Array) -> Array:
+    chosen = coefficients[np.arange(features.shape[1]), variant]
     mu: Array = np.einsum("srf,srhf->srh", features, chosen)
     return np.where(np.isfinite(known.scale_m)[:, None], mu, np.nan)
 
 
-def exceedance(known: Learned, rows: Array, variant: Array, horizon: Any, mu: Array, delta: Array) -> Array:
-    """Probability that the rise reaches ``delta`` (in s): the share of past errors at or above delta − mu.
+def error_spread(known: Learned, features: Array, variant: Array, mu: Array) -> Array:
+    """How large the error of each forecast is expected to be: slots × rows × horizons, in s; NaN where mu is."""
+    chosen = known.spread[known.group, variant]
+    constant, of_u, of_mu = (chosen[..., each] for each in range(len(SPREAD)))
+    spread: Array = np.maximum(constant + of_u * features[..., FEATURES.index("u"), None] + of_mu * np.maximum(mu, 0), LEAST_SPREAD)
+    return spread
+
+
+def exceedance(known: Learned, rows: Array, variant: Array, horizon: Any, mu: Array, spread: Array, delta: Array) -> Array:
+    """Probability that the rise reaches ``delta`` (in s): the share of past errors at or above delta − mu, each measured in its spread.
 
     All arguments but the first broadcast together; ``horizon`` is an index or an array of them. NaN where mu or delta is.
     """
     group = known.group[rows]
-    bins = (mu[..., None] >= known.mu_edges[group]).sum(axis=-1)
-    x = (delta - mu - known.error_from[group]) / known.error_step[group]
+    x = ((delta - mu) / spread - known.error_from[group]) / known.error_step[group]
     low = np.minimum(np.maximum(np.floor(or_zero(x)), 0), known.error_steps[group] - 2).astype(np.int64)
     part = np.minimum(np.maximum(x - low, 0.0), 1.0)
-    left, right = (known.exceedance[group, variant, horizon, bins, each] for each in (low, low + 1))
+    left, right = (known.exceedance[group, variant, horizon, each] for each in (low, low + 1))
     return np.where(delta <= 0, 1.0, left + part * (right - left))
 
 

@@ -1,37 +1,38 @@
 """Fits the flood model: how much a gauge rises within some hours, from what it and the gauges around it just did.
 
 Offline and deterministic. For each gauge a weighted ridge regression is drawn towards one that is pooled over all
-gauges; the errors on readings left out of the fit become the tables from which probabilities are read.
+gauges; the errors on readings left out of the fit become the tables from which probabilities are read. How large an error
+is to be expected is fitted, too: a forecast of a great rise, or of a river that is high already, is less sure.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
-from pipelines.upstream_flood.evidence import FEATURES, USED, VARIANTS, Evidence, evidence
-from pipelines.upstream_flood.model import HORIZONS_H
+from pipelines.upstream_flood.evidence import FEATURES, LEAST_SPREAD, USED, VARIANTS, Evidence, evidence
+from pipelines.upstream_flood.model import HORIZONS_H, SPREAD
 from pipelines.upstream_flood.network import Network, network
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["Examples", "FitError", "examples", "fit", "without_spikes"]
+__all__ = ["Examples", "FitError", "How", "examples", "fit", "prepared", "regressed", "without_spikes"]
 
 Array = NDArray[Any]
 
 EVERY, BRIDGE = timedelta(minutes=10), timedelta(minutes=400)
-MU_EDGES = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.9)
-ERROR_STEPS = tuple(round(-1.0 + 0.05 * i, 2) for i in range(101))
-RIDGE_POOLED, RIDGE_GAUGE = 20.0, 1.0
+ERROR_STEPS = tuple(round(-4.0 + 0.1 * i, 1) for i in range(161))
+RIDGE_POOLED, RIDGE_SPREAD = 20.0, 1e-3
 FOLDS, FOLD_DAYS = 5, 10
 """Errors are taken on one of five folds while the other four are fitted; a fold is every fifth ten-day block."""
 LEAST_SCALE_M, SCALE_QUANTILE, SCALE_OF_L1 = 0.15, 0.995, 0.35
@@ -40,14 +41,24 @@ GAP = timedelta(minutes=150)
 """A reading is no example where a longer gap follows: its highest level is not known."""
 RISING = 0.1
 """A level rises when the change of the last hour is above this, in s."""
-LEAST_ROWS = 40
-"""A bin of mu with fewer errors borrows those of its neighbours."""
 LEAST_READINGS = 200
 """A gauge with fewer levels is neither judged nor anyone's input."""
 
 
 class FitError(ValueError):
     """There is not enough to fit on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """What a fit can do one way or another. The defaults are what was chosen by leaving floods out (``choice.py``)."""
+
+    ridge_gauge: float = 0.3
+    """κ: how strongly the regression of a gauge is drawn to the pooled one."""
+    weight_power: float = 0.5
+    """A row counts by this power of its weight."""
+    spread: Literal["fitted", "constant"] = "fitted"
+    """Whether how large an error is to be expected depends on the river, or is one number for each table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +71,25 @@ class Examples:
     features: Array
     rise: Array
     """rows × horizons: highest level within each horizon less the level, in s, clipped to −.5 … 4; NaN: not known."""
+    change: Array
+    """rows × horizons: level at the end of each horizon less the level, in s, clipped to −3 … 4; NaN: not known."""
     variant: Array
     """Richest coefficient table whose inputs were fresh."""
     weight: Array
-    """Weight in the fit: how much was going on."""
+    """How much was going on, .02 to 1, times the share."""
     share: Array
     """Share of an hour that the reading stands for, so that ten-minute data do not outvote hourly ones."""
 
 
 def fit(
-    levels: pl.DataFrame, gauges: pl.DataFrame, *, level_feed: Feed, region: str, valid_from: datetime, fitted_on: str
+    levels: pl.DataFrame,
+    gauges: pl.DataFrame,
+    *,
+    level_feed: Feed,
+    region: str,
+    valid_from: datetime,
+    fitted_on: str,
+    how: How | None = None,
 ) -> dict[str, Any]:
     """Fits a model for one region.
 
@@ -80,6 +100,7 @@ def fit(
         region: which region's gauges to fit.
         valid_from: from when on the rule is to use the model.
         fitted_on: the periods in words, for the record.
+        how: what to do otherwise than was chosen; None: nothing.
 
     Returns:
         One record of ``river.flood-model.v1``; ``model`` is named after a hash of its numbers.
@@ -87,24 +108,46 @@ def fit(
     Raises:
         FitError: fewer than ``LEAST_READINGS`` levels of every gauge.
     """
-    ground, scales = _ground(levels, gauges, region)
+    ground, found = prepared(levels, gauges, level_feed=level_feed, region=region)
+    return regressed(ground, found, region=region, valid_from=valid_from, fitted_on=fitted_on, how=how or How())
+
+
+def prepared(levels: pl.DataFrame, gauges: pl.DataFrame, *, level_feed: Feed, region: str) -> tuple[Network, Examples]:
+    """The network with medians and scales, and the rows to fit on."""
+    ground = _ground(levels, gauges, region)
     found = examples(levels, ground, level_feed)
     if not len(found.row):
         raise FitError(
             f"levels of {region} must hold floods to learn from (got {levels.height} readings and no example): give a longer period"
         )
+    return ground, found
+
+
+def regressed(
+    ground: Network,
+    found: Examples,
+    *,
+    region: str,
+    valid_from: datetime,
+    fitted_on: str,
+    how: How,
+    horizons: Sequence[int] = HORIZONS_H,
+) -> dict[str, Any]:
+    """The model of what ``prepared`` gives. Numbers of other ``horizons`` than these are nil: what raises needs 3 h alone."""
     group = ground.inputs.count[:3].sum(axis=0) > 0
-    betas, errors = _regress(found, len(ground.keys), group)
+    betas, of_levels, errors = _regress(found, len(ground.keys), group, how, horizons)
+    known = ground.learned
     record: dict[str, Any] = {
         "region": region, "valid_from": valid_from, "version": 1, "op": "stated", "model": "", "fitted_on": fitted_on,
         "features": list(FEATURES), "horizons_h": list(HORIZONS_H), "variants": list(VARIANTS),
         "gauges": [
-            {"gauge_id": key[1], "median_m": median, "scale_m": scale, "group": "network" if group[at] else "rest",
-             "coefficients": betas[at].astype(np.float32).ravel().tolist()}
-            for at, key in enumerate(ground.keys) if key in scales for median, scale in [scales[key]]
+            {"gauge_id": key[1], "median_m": float(known.median_m[at]), "scale_m": float(known.scale_m[at]),
+             "group": "network" if group[at] else "rest", "coefficients": betas[at].astype(np.float32).ravel().tolist(),
+             "level_coefficients": of_levels[at].astype(np.float32).ravel().tolist()}
+            for at, key in enumerate(ground.keys) if np.isfinite(known.scale_m[at])
         ],
         "errors": errors, "keeps_rising": _keeps_rising(found, group),
-        "mu_edges": np.array(MU_EDGES, np.float32).tolist(), "error_steps": np.array(ERROR_STEPS, np.float32).tolist(),
+        "mu_edges": [], "error_steps": np.array(ERROR_STEPS, np.float32).tolist(),
     }  # fmt: skip
     digest = hashlib.sha256(repr([record[name] for name in ("gauges", "errors", "keeps_rising")]).encode()).hexdigest()
     return record | {"model": f"{region}-{digest[:10]}"}
@@ -120,7 +163,7 @@ def without_spikes(levels: pl.DataFrame, scale_m: Mapping[str, float]) -> pl.Dat
     return ordered.filter(~(alone & quick).fill_null(value=False))
 
 
-def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str) -> tuple[Network, dict[Key, tuple[float, float]]]:
+def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str) -> Network:
     """The network, with medians and scales only."""
     records: dict[Key, dict[str, Any]] = {
         (row["region"], row["gauge_id"]): row for row in gauges.sort("valid_from").iter_rows(named=True) if row["region"] == region
@@ -133,7 +176,7 @@ def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str) -> tuple[Ne
         )
     bare = network(keys, records, {}, FEATURES)
     median, scale = (np.array([scales[key][i] if key in scales else np.nan for key in keys]) for i in (0, 1))
-    return network(keys, records, {}, FEATURES, replace(bare.learned, median_m=median, scale_m=scale)), scales
+    return network(keys, records, {}, FEATURES, replace(bare.learned, median_m=median, scale_m=scale))
 
 
 def _scales(levels: pl.DataFrame, records: Mapping[Key, Mapping[str, Any]]) -> dict[Key, tuple[float, float]]:
@@ -183,14 +226,14 @@ def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network
 
 def _part(past: Grid, ground: Network, slots: range) -> Examples:
     seen = evidence(ground, past, slots)
-    rise = _rises(past, ground, slots)
+    rise, change = _rises(past, ground, slots)
     is_reading = (past.slots.window("kind", slots.start, slots.stop) == VALUE) & seen.fresh[seen.of]
     is_reading &= np.isfinite(ground.learned.scale_m)
     at, row = np.nonzero(is_reading & np.isfinite(rise).any(axis=-1))
     last = past.slots.window("last", slots.start - 1, slots.stop - 1)[at, row]
     share = np.clip((slots.start + at - last) / 6, 1 / 6, 1)
     return Examples(
-        row=row, slot=slots.start + at, features=seen.features[seen.of[at], row], rise=rise[at, row],
+        row=row, slot=slots.start + at, features=seen.features[seen.of[at], row], rise=rise[at, row], change=change[at, row],
         variant=seen.variant[seen.of[at], row], weight=_weight(seen, seen.of[at], row) * share, share=share,
     )  # fmt: skip
 
@@ -202,8 +245,8 @@ def _weight(seen: Evidence, at: Array, row: Array) -> Array:
     return weight
 
 
-def _rises(past: Grid, ground: Network, slots: range) -> Array:
-    """slots × rows × horizons: the highest level of the hours after each slot less its level, in s."""
+def _rises(past: Grid, ground: Network, slots: range) -> tuple[Array, Array]:
+    """slots × rows × horizons: the highest level of the hours after each slot less its level, and that at their end, in s."""
     longest = HORIZONS_H[-1] * 6
     filled = np.maximum(past.slots.window("filled", slots.start, slots.stop + longest), ground.floor_m)
     last = past.slots.window("last", slots.start, slots.stop + longest)
@@ -215,15 +258,17 @@ def _rises(past: Grid, ground: Network, slots: range) -> Array:
         if k < len(last):
             following[k] = after
     torn = np.isnan(filled) | (following - last > GAP // EVERY)
-    out = np.full((len(slots), filled.shape[1], len(HORIZONS_H)), np.nan)
+    out, then = (np.full((len(slots), filled.shape[1], len(HORIZONS_H)), np.nan) for _ in range(2))
     highest, broken = np.full(out.shape[:2], -np.inf), np.zeros(out.shape[:2], bool)
     for lag in range(1, longest + 1):
         highest = np.fmax(highest, filled[lag : lag + len(slots)])
         broken |= torn[lag : lag + len(slots)]
         if lag % 6 == 0 and lag // 6 in HORIZONS_H:
             rise = np.clip((highest - filled[: len(slots)]) / ground.learned.scale_m, -0.5, 4)
-            out[..., HORIZONS_H.index(lag // 6)] = np.where(broken | ~np.isfinite(rise), np.nan, rise)
-    return out
+            change = np.clip((filled[lag : lag + len(slots)] - filled[: len(slots)]) / ground.learned.scale_m, -3, 4)
+            unknown, h = broken | ~np.isfinite(rise), HORIZONS_H.index(lag // 6)
+            out[..., h], then[..., h] = np.where(unknown, np.nan, rise), np.where(unknown, np.nan, change)
+    return out, then
 
 
 def _keeps_rising(found: Examples, group: Array) -> list[dict[str, Any]]:
@@ -241,71 +286,77 @@ def _keeps_rising(found: Examples, group: Array) -> list[dict[str, Any]]:
     return out
 
 
-def _regress(found: Examples, rows: int, group: Array) -> tuple[Array, list[dict[str, Any]]]:
-    """Coefficients (rows × variants × horizons × features) on all folds, and the errors on folds left out."""
+def _regress(found: Examples, rows: int, group: Array, how: How, horizons: Sequence[int]) -> tuple[Array, Array, list[dict[str, Any]]]:
+    """Coefficients (rows × variants × horizons × features) of rise and change on all folds; errors of the rise on folds left out."""
     fold = (found.slot // (FOLD_DAYS * 144)) % FOLDS
-    betas = np.zeros((rows, len(VARIANTS), len(HORIZONS_H), len(FEATURES)))
+    order = np.lexsort((fold, found.row))
+    found = Examples(**{name: getattr(found, name)[order] for name in Examples.__slots__})
+    cell = found.row * FOLDS + fold[order]
+    weight, of_network = found.weight**how.weight_power, group[found.row]
+    betas = np.zeros((rows, len(VARIANTS), len(HORIZONS_H), len(FEATURES), 2))
     errors = []
     for v, variant in enumerate(VARIANTS):
         used = USED[variant]
         for h, horizon in enumerate(HORIZONS_H):
-            take = np.isfinite(found.rise[:, h]) & (found.variant >= v)
-            x, y = found.features[take, :used], found.rise[take, h]
-            sums = _sums(x, y, found.weight[take], found.row[take], fold[take], rows)
-            betas[:, v, h, :used] = _solve(*(each.sum(axis=1) for each in sums))
+            take = np.flatnonzero(np.isfinite(found.rise[:, h]) & (found.variant >= v))
+            if horizon not in horizons or not len(take):
+                errors += [{"group": name, "variant": variant, "horizon_h": horizon} | _NIL for name in ("network", "rest")]
+                continue
+            x, y = found.features[take, :used], np.stack([found.rise[take, h], found.change[take, h]], axis=-1)
+            begins = np.flatnonzero(np.diff(cell[take], prepend=-1))
+            cells = [(slice(a, b), *divmod(int(cell[take[a]]), FOLDS)) for a, b in pairwise([*begins, len(take)])]
+            sums = _sums(x, y, weight[take], cells, rows)
+            betas[:, v, h, :used] = _solve(*(each.sum(axis=1) for each in sums), ridge_gauge=how.ridge_gauge)
+            left_out = [_solve(*(each.sum(axis=1) - each[:, out] for each in sums), ridge_gauge=how.ridge_gauge) for out in range(FOLDS)]
             mu = np.empty(len(y))
-            for left_out in range(FOLDS):
-                beta = _solve(*(each.sum(axis=1) - each[:, left_out] for each in sums))
-                mine = fold[take] == left_out
-                mu[mine] = (x[mine] * beta[found.row[take][mine]]).sum(axis=1)
+            rise = y[:, 0]
+            for rows_of, row, out in cells:
+                mu[rows_of] = x[rows_of] @ left_out[out][row, :, 0]
+            share = weight[take] * found.share[take]
             for name, of_group in (("network", True), ("rest", False)):
-                mine = group[found.row[take]] == of_group
-                table = _exceedance(mu[mine], (y - mu)[mine], found.share[take][mine])
-                errors.append(
-                    {"group": name, "variant": variant, "horizon_h": horizon, "exceedance": table.astype(np.float32).ravel().tolist()}
-                )
-    return betas, errors
+                mine = of_network[take] == of_group
+                of_error = _errors(mu[mine], (rise - mu)[mine], x[mine, FEATURES.index("u")], share[mine], how) if mine.any() else _NIL
+                errors.append({"group": name, "variant": variant, "horizon_h": horizon} | of_error)
+    return betas[..., 0], betas[..., 1], errors
 
 
-def _sums(x: Array, y: Array, weight: Array, row: Array, fold: Array, rows: int) -> tuple[Array, Array]:
+def _sums(x: Array, y: Array, weight: Array, cells: Sequence[tuple[slice, int, int]], rows: int) -> tuple[Array, Array]:
     """XᵀWX and XᵀWy for each gauge and fold."""
-    xx, xy = np.zeros((rows, FOLDS, x.shape[1], x.shape[1])), np.zeros((rows, FOLDS, x.shape[1]))
-    order = np.lexsort((fold, row))
-    cell = row[order] * FOLDS + fold[order]
-    edges = np.flatnonzero(np.diff(cell, prepend=-1))
-    for begin, end in zip(edges, [*edges[1:], len(cell)], strict=True):
-        at = order[begin:end]
-        weighted = x[at] * weight[at, None]
-        xx[row[at[0]], fold[at[0]]], xy[row[at[0]], fold[at[0]]] = weighted.T @ x[at], weighted.T @ y[at]
+    xx, xy = np.zeros((rows, FOLDS, x.shape[1], x.shape[1])), np.zeros((rows, FOLDS, x.shape[1], y.shape[1]))
+    for rows_of, row, out in cells:
+        weighted = x[rows_of] * weight[rows_of, None]
+        xx[row, out], xy[row, out] = weighted.T @ x[rows_of], weighted.T @ y[rows_of]
     return xx, xy
 
 
-def _solve(xx: Array, xy: Array) -> Array:
+def _solve(xx: Array, xy: Array, *, ridge_gauge: float) -> Array:
     """Each gauge's ridge regression, drawn towards the pooled one: β = (XᵀWX + κI)⁻¹ (XᵀWy + κβ₀)."""
     size = xx.shape[-1]
     penalty = np.full(size, RIDGE_POOLED)
     penalty[FEATURES.index("one")] = 0.0
     pooled = np.linalg.solve(xx.sum(axis=0) + np.diag(penalty), xy.sum(axis=0))
-    solved: Array = np.linalg.solve(xx + RIDGE_GAUGE * np.eye(size), (xy + RIDGE_GAUGE * pooled)[..., None])[..., 0]
+    solved: Array = np.linalg.solve(xx + ridge_gauge * np.eye(size), xy + ridge_gauge * pooled)
     return solved
 
 
-def _exceedance(mu: Array, error: Array, share: Array) -> Array:
-    """bins × steps: the share of errors at or above each step."""
-    bins = np.searchsorted(MU_EDGES, mu, side="right")
-    out = np.zeros((len(MU_EDGES) + 1, len(ERROR_STEPS)))
-    for b in range(len(out)):
-        mine, wider = bins == b, 0
-        while mine.sum() < LEAST_ROWS and wider < len(out):
-            wider += 1
-            mine = np.abs(bins - b) <= wider
-        if mine.any():
-            out[b] = _share_above(error[mine], share[mine])
-    return out
+def _errors(mu: Array, error: Array, u: Array, share: Array, how: How) -> dict[str, Any]:
+    """How large errors are expected to be, and the share of them at or above each step when measured in that."""
+    depends = np.stack([np.ones(len(mu)), u, np.maximum(mu, 0)], axis=-1)[:, : len(SPREAD) if how.spread == "fitted" else 1]
+    weighted = depends * share[:, None]
+    size = weighted.T @ depends + RIDGE_SPREAD * np.eye(depends.shape[1])
+    spread = np.zeros(len(SPREAD), np.float32)
+    spread[: depends.shape[1]] = np.linalg.solve(size, weighted.T @ np.abs(error))
+    expected = np.maximum(depends @ spread[: depends.shape[1]].astype(np.float64), LEAST_SPREAD)
+    return {"exceedance": _share_above(error / expected, share).astype(np.float32).tolist(), "spread": spread.tolist()}
+
+
+_NIL: dict[str, Any] = {"exceedance": [0.0] * len(ERROR_STEPS), "spread": [0.0] * len(SPREAD)}
+"""What is known of errors where there are none."""
 
 
 def _share_above(error: Array, share: Array) -> Array:
-    order = np.argsort(error, kind="stable")
-    above = np.concatenate([np.cumsum(share[order][::-1])[::-1], [0.0]])
-    out: Array = above[np.searchsorted(error[order], np.array(ERROR_STEPS), side="left")] / above[0]
-    return out
+    """Share of the errors at or above each step."""
+    reached = np.searchsorted(np.array(ERROR_STEPS), error, side="right")
+    at_most = np.bincount(reached, weights=share, minlength=len(ERROR_STEPS) + 1)
+    above: Array = np.cumsum(at_most[::-1])[::-1][1:] / at_most.sum()
+    return above

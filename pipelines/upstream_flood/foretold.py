@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
-from pipelines.upstream_flood.evidence import FEATURES, evidence, forecast_rise
+from pipelines.upstream_flood.evidence import FEATURES, evidence, forecast_change, forecast_rise
 from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import Network, network
 from pipelines.upstream_flood.rule import EVERY, FloodRule
@@ -49,15 +49,16 @@ def foretold(
         hours: horizons to tell of, among those of the model.
 
     Returns:
-        gauge_id, at (end of the slot of the reading), level_m, d1_m (change of the last hour), and for each horizon ``highest_<h>h_m``: the
-        forecast of the highest level within it; null where there is no model.
+        gauge_id, at (end of the slot of the reading), level_m, d1_m (change of the last hour), and for each horizon ``highest_<h>h_m``
+        and ``then_<h>h_m``: the forecasts of the highest level within it and of the level at its end; null where there is no model.
     """
     keys = sorted(gauges)
     ground = network(keys, gauges, {(model["region"],): model}, FEATURES)
     rows = np.array([at for at, key in enumerate(keys) if key[1] in of], np.int64)
     parts = [_part(past, ground, slots, rows, hours) for past, slots in _parts(levels, keys, level_feed)]
     nothing: dict[str, Any] = {"gauge_id": pl.String, "at": pl.Datetime("ms", "UTC"), "level_m": pl.Float64, "d1_m": pl.Float64}
-    return pl.concat([pl.DataFrame(schema=nothing | {f"highest_{each}h_m": pl.Float64 for each in hours}), *parts])
+    ahead = {f"{name}_{each}h_m": pl.Float64 for name in ("highest", "then") for each in hours}
+    return pl.concat([pl.DataFrame(schema=nothing | ahead), *parts])
 
 
 def _parts(levels: pl.DataFrame, keys: Sequence[Key], level_feed: Feed) -> Iterator[tuple[Grid, range]]:
@@ -83,13 +84,19 @@ def _part(past: Grid, ground: Network, slots: range, rows: NDArray[np.int64], ho
     row, when = rows[nth], seen.of[at]
     mu = forecast_rise(ground.learned, seen.features, seen.variant)[when, row]
     level = seen.level_m[when, row]
-    highest = {f"highest_{each}h_m": level + mu[:, HORIZONS_H.index(each)] * ground.learned.scale_m[row] for each in hours}
+    change = forecast_change(ground.learned, seen.features, seen.variant)[when, row]
+    told = {"highest": mu, "then": change}
+    ahead = {
+        f"{name}_{each}h_m": level + found[:, HORIZONS_H.index(each)] * ground.learned.scale_m[row]
+        for name, found in told.items()
+        for each in hours
+    }
     frame = pl.DataFrame(
         {
             "gauge_id": np.array([key[1] for key in ground.keys])[row],
             "at": pl.Series((slots.start + at) * past.every_ms).cast(pl.Datetime("ms", "UTC")),
         }
         | {"level_m": level, "d1_m": seen.rise_m[when, row]}
-        | highest
+        | ahead
     )
     return frame.with_columns(pl.col("gauge_id").cast(pl.String), pl.col(pl.Float64).fill_nan(None))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HORIZONS_H", "VARIANTS", "Learned", "fault", "learned"]
+__all__ = ["HORIZONS_H", "SPREAD", "VARIANTS", "Learned", "fault", "learned"]
 
 Array = NDArray[Any]
 Key = tuple[str, ...]
@@ -19,6 +19,8 @@ Record = Mapping[str, Any]
 HORIZONS_H = (1, 2, 3, 6)
 VARIANTS = ("own", "own_upstream", "full")
 """Coefficient tables, poorest first."""
+SPREAD = ("one", "u", "mu")
+"""What the size of an error depends on: nothing, the height over the lowest of 24 h, and the forecast rise where it is positive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +31,17 @@ class Learned:
     median_m: Array
     scale_m: Array
     coefficients: Array
-    """rows × variants × horizons × features."""
+    """rows × variants × horizons × features: of the highest rise within each horizon."""
+    level_coefficients: Array
+    """The same of the change until its end; NaN where it was not fitted."""
     keeps_rising: Array
     """rows: chance that a level within the last hour's rise above the water is passed within 3 hours."""
     group: Array
     """rows: index of the error table; a group is one of one region."""
     exceedance: Array
-    """groups × variants × horizons × bins of mu × error steps; filled up where a region has fewer."""
-    mu_edges: Array
-    """groups × edges; infinite where a region has fewer."""
+    """groups × variants × horizons × error steps; filled up where a region has fewer."""
+    spread: Array
+    """groups × variants × horizons × what it depends on: coefficients of the size that an error is expected to have, in s."""
     error_from: Array
     error_step: Array
     error_steps: Array
@@ -55,16 +59,20 @@ def fault(model: Record, features: Sequence[str]) -> str | None:
     for name, wanted in axes.items():
         if list(model[name]) != wanted:
             return f"{name} of a flood model must be those of the rule (got {_short(model[name])}): fit it anew"
-    edges, steps = np.array(model["mu_edges"]), np.array(model["error_steps"])
-    if not len(edges) or len(steps) < 2 or (np.diff(edges) <= 0).any() or not np.allclose(np.diff(steps), steps[1] - steps[0], atol=1e-4):
-        got = f"{_short(edges.tolist())} and {_short(steps.tolist())}"
-        return f"axes of a flood model must grow, the error axis evenly (got {got}): fit it anew"
-    tables = {(each["group"], each["variant"], each["horizon_h"]): len(each["exceedance"]) for each in model["errors"]}
+    edges, steps = list(model["mu_edges"]), np.array(model["error_steps"])
+    if edges:
+        return f"mu_edges of a flood model must be empty (got {_short(edges)}): fit it anew"
+    if len(steps) < 2 or not steps[1] > steps[0] or not np.allclose(np.diff(steps), steps[1] - steps[0], atol=1e-4):
+        return f"error_steps of a flood model must grow evenly (got {_short(steps.tolist())}): fit it anew"
+    tables = {
+        (each["group"], each["variant"], each["horizon_h"]): (len(each["exceedance"]), len(each["spread"])) for each in model["errors"]
+    }
     keeps = {each["group"] for each in model["keeps_rising"]}
     for each in model["gauges"]:
         wanted_tables = product([each["group"]], VARIANTS, HORIZONS_H)
-        whole = all(tables.get(table) == (len(edges) + 1) * len(steps) for table in wanted_tables) and each["group"] in keeps
-        whole &= len(each["coefficients"]) == len(VARIANTS) * len(HORIZONS_H) * len(features)
+        whole = all(tables.get(table) == (len(steps), len(SPREAD)) for table in wanted_tables) and each["group"] in keeps
+        count = len(VARIANTS) * len(HORIZONS_H) * len(features)
+        whole &= len(each["coefficients"]) == count and len(each["level_coefficients"]) in (0, count)
         if not whole or not (np.isfinite(each["median_m"]) and 0 < each["scale_m"] < np.inf):
             return f"numbers of a flood model must be complete for every gauge (got too few for {each['gauge_id']!r}): fit it anew"
     return None
@@ -83,15 +91,18 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
     keeps = {(region, each["group"]): each["share"] for region, model in usable.items() for each in model["keeps_rising"]}
     found = [entries.get((key[0], key[-1])) for key in keys]
     shape = (len(VARIANTS), len(HORIZONS_H), len(features))
-    coefficients = np.zeros((len(keys), *shape))
+    coefficients, level_coefficients = np.zeros((len(keys), *shape)), np.full((len(keys), *shape), np.nan)
     for row, entry in enumerate(found):
         if entry:
             coefficients[row] = np.array(entry["coefficients"]).reshape(shape)
+        if entry and entry["level_coefficients"]:
+            level_coefficients[row] = np.array(entry["level_coefficients"]).reshape(shape)
     return Learned(
         names=tuple(usable[key[0]]["model"] if entry else None for key, entry in zip(keys, found, strict=True)),
         median_m=np.array([entry["median_m"] if entry else np.nan for entry in found]),
         scale_m=np.array([entry["scale_m"] if entry else np.nan for entry in found]),
         coefficients=coefficients,
+        level_coefficients=level_coefficients,
         keeps_rising=np.array([keeps[key[0], entry["group"]] if entry else np.nan for key, entry in zip(keys, found, strict=True)]),
         group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)], np.int64),
         **_tables(usable, groups),
@@ -99,24 +110,23 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
 
 
 def _tables(usable: Mapping[str, Record], groups: Mapping[tuple[str, str], int]) -> dict[str, Array]:
-    """The error tables of all regions, each on its own axes."""
-    count = max(len(groups), 1)
-    most = {axis: max((len(model[axis]) for model in usable.values()), default=2) for axis in ("mu_edges", "error_steps")}
+    """The error tables of all regions, each on its own axis."""
+    count, shape = max(len(groups), 1), (len(VARIANTS), len(HORIZONS_H))
+    most = max((len(model["error_steps"]) for model in usable.values()), default=2)
     out = {
-        "exceedance": np.zeros((count, len(VARIANTS), len(HORIZONS_H), most["mu_edges"] + 1, most["error_steps"])),
-        "mu_edges": np.full((count, most["mu_edges"]), np.inf),
+        "exceedance": np.zeros((count, *shape, most)),
+        "spread": np.zeros((count, *shape, len(SPREAD))),
         "error_from": np.zeros(count),
         "error_step": np.ones(count),
         "error_steps": np.full(count, 2, np.int64),
     }
     for (region, name), at in groups.items():
         model = usable[region]
-        edges, steps = np.array(model["mu_edges"], np.float64), np.array(model["error_steps"], np.float64)
-        out["mu_edges"][at, : len(edges)] = edges
+        steps = np.array(model["error_steps"], np.float64)
         out["error_from"][at], out["error_step"][at], out["error_steps"][at] = steps[0], steps[1] - steps[0], len(steps)
         for each in model["errors"]:
             if each["group"] == name:
-                table = np.array(each["exceedance"]).reshape(len(edges) + 1, len(steps))
-                where = VARIANTS.index(each["variant"]), HORIZONS_H.index(each["horizon_h"])
-                out["exceedance"][(at, *where)][: len(edges) + 1, : len(steps)] = table
+                where = at, VARIANTS.index(each["variant"]), HORIZONS_H.index(each["horizon_h"])
+                out["exceedance"][where][: len(steps)] = each["exceedance"]
+                out["spread"][where] = each["spread"]
     return out

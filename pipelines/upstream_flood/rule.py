@@ -2,14 +2,14 @@
 
 | from | to | when |
 |---|---|---|
-| no notice | notice | P(level passed within 3 h) ≥ .25, **or** level + change of the last hour ≥ threshold (the safety net) |
-| notice | none | P < .125, net off, level < threshold − .1 m, at two readings running |
+| no notice | notice | P(level passed within 3 h) ≥ .25, **or** P ≥ .125 and level + change of the last hour ≥ threshold (the safety net) |
+| notice | none | P < .125, level < threshold − .1 m, at two readings running |
 | notice | none | level < threshold, and nothing of the first row for 6 h of known readings |
 
-A notice lasts at least 120 minutes. One whose threshold ceases to be is withdrawn. The gauge itself is `stale` when its
-last level is older than 100 minutes, has `no_reading` after 3 hours or when it speaks without a level, has
-`no_threshold` when none is set above the level under which its sign is lost, and is `not_observed` when it is a crisis
-gauge below its start level. None of these ends a notice.
+Where no probability can be given the net counts alone. A notice lasts at least 120 minutes. One whose threshold ceases to
+be is withdrawn. The gauge itself is `stale` when its last level is older than 100 minutes, has `no_reading` after 3 hours
+or when it speaks without a level, has `no_threshold` when none is set above the level under which its sign is lost, and is
+`not_observed` when it is a crisis gauge below its start level. None of these ends a notice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pipelines.linkage.derive import Verdict
 from pipelines.linkage.grid import Grid, Key
 from pipelines.linkage.sliding import Sliding
-from pipelines.upstream_flood.evidence import FEATURES, evidence, exceedance, forecast_rise
+from pipelines.upstream_flood.evidence import FEATURES, Evidence, error_spread, evidence, exceedance, forecast_rise
 from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import (
     HEARTBEAT_SILENT_MIN,
@@ -43,7 +43,7 @@ __all__ = ["FloodRule"]
 Array = NDArray[Any]
 
 CLEAR_SHARE = 0.5
-"""A notice may end below this share of the probability at which it was raised."""
+"""A notice may end below this share of the probability at which one is raised, and the safety net counts from it on."""
 CLEAR_BELOW_M = 0.1
 LIMITS_MIN = (STALE_MIN, SILENT_MIN, HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)
 MOST_P = 0.95
@@ -60,8 +60,11 @@ class FloodRule(Telling):
     least: tuple[timedelta, ...] = (*(timedelta(minutes=120),) * len(LEVELS), *(timedelta(0),) * len(OWN_STATES))
     lookback = timedelta(hours=QUIET_H)
     bridge = timedelta(minutes=400)
+    net_from = CLEAR_SHARE
+    """Share of the probability at which a notice is raised from which on the safety net counts."""
     weights: Mapping[str, tuple[Any, Any, tuple[int, ...]]] = {
         "mu": (np.float64, np.nan, (4,)),
+        "spread": (np.float64, np.nan, (4,)),
         "p": (np.float64, np.nan, (4,)),
         "level_m": (np.float64, np.nan, ()),
         "variant": (np.int8, 0, ()),
@@ -82,20 +85,28 @@ class FloodRule(Telling):
     def weigh(self, ground: Network, past: Grid, slots: range) -> Mapping[str, Array]:
         """Forecast, probabilities and what they would raise or end, slot by slot."""
         seen = evidence(ground, past, slots)
+        return {name: each[seen.of] for name, each in self.weighed(ground, seen).items()}
+
+    def weighed(self, ground: Network, seen: Evidence) -> Mapping[str, Array]:
+        """The same for the distinct slots of some evidence."""
         known = ground.learned
         mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant), np.nan)
+        spread = error_spread(known, seen.features, seen.variant, mu)
         three = HORIZONS_H.index(3)
         limit = ground.thresholds_m
         level = seen.level_m[..., None]
         rows = np.arange(len(ground.keys))[:, None]
-        p = exceedance(known, rows, seen.variant[..., None], three, mu[..., three, None], (limit - level) / known.scale_m[:, None])
-        net = level + np.maximum(seen.rise_m, 0)[..., None] >= limit
-        raises = (p >= ground.raise_at[:, None]) | net
-        passive = ~(p >= CLEAR_SHARE * ground.raise_at[:, None]) & ~net
+        delta = (limit - level) / known.scale_m[:, None]
+        p = exceedance(known, rows, seen.variant[..., None], three, mu[..., three, None], spread[..., three, None], delta)
+        raise_at = ground.raise_at[:, None]
+        net = (level + np.maximum(seen.rise_m, 0)[..., None] >= limit) & ~(p < self.net_from * raise_at)
+        raises = (p >= raise_at) | net
+        passive = ~(p >= CLEAR_SHARE * raise_at) & ~net
         below = level < limit
         spike = np.fmax(SPIKE_M, known.scale_m)
-        weights = {
+        return {
             "mu": mu,
+            "spread": spread,
             "p": np.where(level >= limit, p, np.minimum(np.where(net, np.fmax(p, known.keeps_rising[:, None]), p), MOST_P)),
             "level_m": seen.level_m,
             "variant": seen.variant,
@@ -108,7 +119,6 @@ class FloodRule(Telling):
             "anchor": seen.anchor,
             "asleep": seen.asleep,
         }
-        return {name: each[seen.of] for name, each in weights.items()}
 
     def judge(self, ground: Network, past: Grid, weighed: Sliding, slots: range) -> Verdict:
         """The table of transitions, for all slots at once."""
@@ -139,9 +149,11 @@ class FloodRule(Telling):
     def _quiet_long(self, past: Grid, weighed: Sliding, slots: range) -> Array:
         """Whether the last six hours were known and quiet throughout."""
         width = self.lookback // EVERY
-        quiet = weighed.window("quiet", slots.start - width + 1, slots.stop)
-        loud = np.concatenate([np.zeros((1, *quiet.shape[1:]), np.int32), np.cumsum(~quiet, axis=0, dtype=np.int32)])
-        long: Array = (loud[width:] - loud[:-width]) == 0
+        long: Array = weighed.window("quiet", slots.start - width + 1, slots.stop)
+        have = 1
+        while have < width:  # quiet for so many slots, and for as many before
+            more = min(have, width - have)
+            long, have = long[more:] & long[:-more], have + more
         return long
 
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
@@ -151,7 +163,12 @@ class FloodRule(Telling):
         last = past.slots.window("last", slot, slot + 1)[0]
         heard = last >= past.slots.first
         taken = past.slots["time"][np.where(heard, last - past.slots.first, 0), np.arange(len(last))][heard]
-        falls = np.concatenate([(taken + minutes * 60_000) // past.every_ms + 1 for minutes in LIMITS_MIN])
+        mute = past.slots.window("last_mute", slot, slot + 1)[0]
+        words = mute[(mute >= past.slots.first) & np.isfinite(ground.start_m)]  # of crisis gauges: that they are below their start level
+        falls = np.concatenate(
+            [(taken + minutes * 60_000) // past.every_ms + 1 for minutes in LIMITS_MIN]
+            + [words + minutes * 60_000 // past.every_ms + 1 for minutes in (HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)]
+        )
         ahead = falls[falls > slot]
         return int(ahead.min()) if ahead.size else slot + 2**20
 

@@ -114,10 +114,11 @@ def _arrival_slots(ground: Network, weighed: Sliding, slot: int, row: Array, lev
         Array (episodes × 3) of slots.
     """
     known = ground.learned
-    mu, level_m, variant, anchor = (weighed.window(name, slot, slot + 1)[0][row] for name in ("mu", "level_m", "variant", "anchor"))
+    names = "mu", "spread", "level_m", "variant", "anchor"
+    mu, spread, level_m, variant, anchor = (weighed.window(name, slot, slot + 1)[0][row] for name in names)
     delta = (ground.thresholds_m[row, level] - level_m) / known.scale_m[row]
     reached = np.zeros((len(row), 1 + len(HORIZONS_H)))
-    reached[:, 1:] = exceedance(known, row[:, None], variant[:, None], np.arange(len(HORIZONS_H)), mu, delta[:, None])
+    reached[:, 1:] = exceedance(known, row[:, None], variant[:, None], np.arange(len(HORIZONS_H)), mu, spread, delta[:, None])
     reached = np.fmax.accumulate(reached, axis=1)
     says = (delta > 0) & (reached[:, -1] >= LEAST_P)
     wanted = reached[:, -1:] * np.array(QUANTILES)

@@ -13,7 +13,9 @@ from connectors.kafka import KafkaSettings
 from jobs.embedded import replay
 from jobs.linkages import LINKAGES
 from tests.contract.runs import standing
+from tests.contract.script import Script
 from tests.contract.scripts import upstream_flood as scripts
+from tests.contract.scripts.witnessed_near_misses import raw
 from tests.contract.worker import ends, gathered, made, merged, placed, publish, running, settled
 
 FLOOD = LINKAGES["upstream_flood"]
@@ -59,6 +61,31 @@ def test_a_replay_of_what_lies_on_the_cluster_comes_to_what_was_said_live(cluste
     rows = [row for said in replay(FLOOD, opened.read(), {}) for row in said.rows]
     opened.close()
     assert standing(FLOOD, rows) == standing(FLOOD, gathered(cluster, FLOOD, 1).facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "script"), [("upstream_flood", scripts.make(5, 1300)), ("near_misses_by_place", raw(5))], ids=["facts", "handed on"]
+)
+def test_a_period_of_what_is_said_is_cut_by_arrival_too(name: str, script: Script, cluster: KafkaSettings) -> None:
+    """Marks and lines are of now, far behind the arrivals that a drill tells of, and lie before and between them."""
+    linkage, logs = LINKAGES[name], placed(script.logs, 1)
+    made(cluster, linkage, 1)
+    half = logs[linkage.observes[0]]["arrived"].quantile(0.5)
+    begun, rest = ({name: log.filter((pl.col("arrived") < half) == early) for name, log in logs.items()} for early in (True, False))
+    with running(cluster, linkage, 1, lambda _: None):
+        publish(cluster, begun)
+        settled(cluster, linkage, ends(cluster, begun, 1))
+        publish(cluster, rest)
+        settled(cluster, linkage, ends(cluster, logs, 1))
+    opened = open_source(source(cluster))
+    whole = pl.concat([chunk[linkage.says] for chunk in opened.read() if linkage.says in chunk]).sort("offset")
+    since, until = whole["arrived"].quantile(0.3), whole["arrived"].quantile(0.8)
+    assert isinstance(since, datetime)
+    assert isinstance(until, datetime)
+    part = pl.concat([chunk[linkage.says] for chunk in opened.read(since, until) if linkage.says in chunk]).sort("offset")
+    opened.close()
+    assert 0 < part.height < whole.height
+    assert part.equals(whole.filter(pl.col("arrived") >= since, pl.col("arrived") < until))
 
 
 @pytest.mark.parametrize("name", ["kafka:", "kafka:127.0.0.1", "kafka:127.0.0.1:9092/live.river"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Mapping
+from datetime import datetime
 
 import polars as pl
 import pytest
@@ -16,13 +18,15 @@ from connectors.lines import line_of
 from jobs.embedded import Recorded
 from jobs.linkages import LINKAGES
 from jobs.start import begin, engine
+from jobs.worker import Member
 from schemas import feed
 from tests.contract.runs import Logs, at_once, drawn, standing, unread
 from tests.contract.scripts.witnessed_near_misses import FEED, RAW, raw
-from tests.contract.worker import Crash, ends, gathered, made, merged, placed, publish, running, settled
+from tests.contract.worker import DONE_WITHIN_S, Crash, ends, gathered, made, merged, placed, publish, running, settled
 
 ROUTE, MATCH = LINKAGES["near_misses_by_place"], LINKAGES["witnessed_near_misses"]
 SEEDS = 6
+HERE = {"linkage": MATCH.name, "partition": "0"}
 
 
 def handed_on(logs: Logs) -> pl.DataFrame:
@@ -112,6 +116,40 @@ def read(reader: Reader, until: Mapping[Place, int]) -> tuple[pl.DataFrame, set[
         frames += heard.frames.values()
         lines |= {(reader.place(each), told.partition) for each in messages if (told := line_of(each)) is not None}
     return pl.concat(frames), lines
+
+
+def test_a_feed_is_said_by_one_linkage() -> None:
+    """Lines are told apart by the partition of the route that writes them, and by nothing else."""
+    said = [each.says for each in LINKAGES.values()]
+    assert sorted(set(said)) == sorted(said)
+
+
+def test_a_match_without_its_route_tells_so_and_settles_once_the_route_runs(cluster: KafkaSettings) -> None:
+    logs = placed(raw(3).logs, 1)
+    last: datetime = logs["clock.v1"]["at"].max()  # type: ignore[assignment]
+    for each in (ROUTE, MATCH):
+        made(cluster, each, 1)
+    with running(cluster, MATCH, 1, lambda _: None) as (match,):
+        publish(cluster, logs)
+        assert measured(match, "tsunagu_last_tick_seconds", at_least=last.timestamp())
+        assert measured(match, "tsunagu_route_line_seconds", feed=FEED) == 0
+        assert match._metrics.registry.get_sample_value("tsunagu_line_seconds", HERE) is None
+        with running(cluster, ROUTE, 1, lambda _: None):
+            line = (last - feed(FEED).patience).timestamp()
+            assert measured(match, "tsunagu_route_line_seconds", feed=FEED, at_least=line) == line
+            assert measured(match, "tsunagu_line_seconds", at_least=line) == line
+            assert measured(match, "tsunagu_held", what="left") == 0, "all has long been settled"
+
+
+def measured(member: Member, name: str, *, at_least: float = 0.0, **more: str) -> float:
+    """What the one seat of a linkage measures, once it is there and so high."""
+    until = time.monotonic() + DONE_WITHIN_S
+    while True:
+        value = member._metrics.registry.get_sample_value(name, HERE | more)
+        if value is not None and value >= at_least:
+            return value
+        assert time.monotonic() < until, f"{name} of {HERE | more} is {value}, not {at_least}"
+        time.sleep(0.05)
 
 
 def test_late_and_unreadable_records_are_told_by_the_route_alone(cluster: KafkaSettings) -> None:

@@ -135,5 +135,9 @@ def test_crisis_gauges_of_mie_in_a_flood_are_never_all_clear_by_being_silent(tmp
     silent = set(stations["code"]) - set(last)
     assert len(silent) > 100
     assert all(stands[code] & (OWN_STATES - {"no_threshold"}) for code in silent), "whoever is silent is said to be"
+    low = {code for code, each in stands.items() if "not_observed" in each}
+    warned = {code for code in silent if rows.filter(pl.col("code") == code)["over"].to_list()[-1:] not in ([], ["1"])}
+    assert low == silent - warned, "whoever left the list, or never was in it, is below its start level"
+    assert not any(stands[code] & {"stale", "no_reading"} for code in low)
     unset = set(stations.filter(pl.col("warnLevel").is_null() | (pl.col("warnLevel") == ""))["code"])
     assert {code for code, each in stands.items() if "no_threshold" in each} == unset

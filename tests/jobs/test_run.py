@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.kafka import KafkaSettings
 from jobs.cli import main
+from jobs.run import elsewhere
 from tests.jobs.worker.trial import WITHIN_S, Worker
 
 
@@ -59,3 +60,10 @@ def test_it_measures_what_it_does(cluster: KafkaSettings, tmp_path: Path) -> Non
         assert asked(worker, "/")[0] == 404
         assert worker.end() == 0
         assert "stops after the step that it is in" in worker.said()
+
+
+def test_a_route_that_must_run_elsewhere_is_named() -> None:
+    route, match = "near_misses_by_place", "witnessed_near_misses"
+    assert list(elsewhere(["upstream_flood", match])) == [(match, route)]
+    assert list(elsewhere([route, "upstream_flood", match])) == []
+    assert list(elsewhere([route])) == []

@@ -140,6 +140,20 @@ def test_facts_without_a_statement_are_refused(tmp_path: Path) -> None:
     assert main(["score", "upstream_flood", "--facts", str(tmp_path / "facts.jsonl"), "--truth", TRUTH]) == 3
 
 
+def test_where_no_gauge_has_a_level_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known, truth = tmp_path / "don.csv", f"uk:{DATA.parent / 'uk-don'}"
+    assert main(["gauges", "--from", truth, "--to", str(known)]) == 0
+    assert main(["replay", "upstream_flood", "--from", truth, "--gauges", str(known), "--to", str(tmp_path / "don.jsonl")]) == 0
+    scored = ["score", "upstream_flood", "--facts", str(tmp_path / "don.jsonl"), "--truth", truth, "--gauges", str(known)]
+    assert main(scored) == 0
+    assert "no level can be judged: no gauge has an official level above the one under which its sign is lost" in capsys.readouterr().out
+    assert main(scored[:-2]) == 3
+    assert re.match(
+        r"tsunagu: gauges of River Don must have a record \(got none in gauges.csv\): see --gauges",
+        capsys.readouterr().err.splitlines()[-1],
+    )
+
+
 def test_a_figure_that_cannot_be_had_is_a_dash() -> None:
     row = {
         "level": "all", "forecast": "notices", "events": 0, "false_h_per_gauge_year": None,

@@ -29,7 +29,7 @@ def record(called: str, /, **fields: Any) -> dict[str, Any]:
 
 def declared(name: str, identity: list[str], key: str, **more: Any) -> Feed:
     told = {"name": name, "identity": identity, "key": key, "time": "at", "version": "version", "place": ["lat_deg", "lon_deg"]}
-    told |= {"patience": "PT1H", "retention": "P1D"}
+    told |= {"patience": "PT1H", "retention": "P1D", "handed_on": key == "shard"}
     fields = record("Call", town="string", who="string", at=INSTANT, version="long", op=OP, lat_deg=OR_NOT, lon_deg=OR_NOT, **more)
     return parse(fields | {"feed": told})
 
@@ -160,6 +160,18 @@ def test_records_that_cannot_move_are_no_matter_of_a_route() -> None:
     with pytest.raises(DeclarationError) as told:
         Engine(ROUTE, {CALLS: placeless, NEAR: CALL_NEAR, CLOCK: feed(CLOCK)})
     assert str(told.value) == "records of near must have a version, an op and a place (got toy.call.v1)"
+
+
+@pytest.mark.parametrize(
+    ("differs", "got"),
+    [({"handed_on": False}, "handed_on False, patience 1:00:00"), ({"patience": "PT2H"}, "handed_on True, patience 2:00:00")],
+)
+def test_what_a_route_says_is_declared_as_handed_on_and_as_patient(differs: dict[str, Any], got: str) -> None:
+    other = parse({**CALL_NEAR.schema, "feed": CALL_NEAR.schema["feed"] | differs})
+    with pytest.raises(DeclarationError) as told:
+        Engine(ROUTE, {CALLS: CALL, NEAR: other, CLOCK: feed(CLOCK)})
+    rule = "feed that near says must be handed_on, with the patience of toy.call.v1, 1:00:00"
+    assert str(told.value) == f"{rule} (got toy.call-near.v1: {got}): see its schema"
 
 
 @pytest.mark.parametrize(

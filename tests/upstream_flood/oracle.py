@@ -232,13 +232,14 @@ class Oracle:
         delta = (self.threshold(g, level, k) - self.level(g, k)) / learned["scale_m"]  # type: ignore[operator]
         if delta <= 0:
             return 1.0
-        (table,) = [
-            each["exceedance"] for each in model["errors"]
+        (errors,) = [
+            each for each in model["errors"]
             if (each["group"], each["variant"], each["horizon_h"]) == (learned["group"], variant, horizon_h)
         ]  # fmt: skip
-        steps = model["error_steps"]
-        row = table[len(steps) * sum(edge <= mu for edge in model["mu_edges"]) :][: len(steps)]
-        where = clip((delta - mu - steps[0]) / (steps[1] - steps[0]), 0, len(steps) - 1)
+        row, steps = errors["exceedance"], model["error_steps"]
+        constant, of_u, of_mu = errors["spread"]
+        spread = max(constant + of_u * x["u"] + of_mu * max(mu, 0), 0.015)
+        where = clip(((delta - mu) / spread - steps[0]) / (steps[1] - steps[0]), 0, len(steps) - 1)
         low = min(int(where), len(steps) - 2)
         return float(row[low] + (where - low) * (row[low + 1] - row[low]))
 
@@ -246,7 +247,10 @@ class Oracle:
         return max(self.value(g, self.last(g, k)), self.floor(g, k))  # type: ignore[arg-type, type-var, return-value]
 
     def net(self, g: str, level: str, k: int) -> bool:
-        """The safety net: the last hour's rise once more would pass the level."""
+        """The safety net: the last hour's rise once more would pass the level, which is not held to be improbable."""
+        p = self.reached(g, level, k, 3)
+        if p is not None and p < 0.5 * self.raise_at(g, k):
+            return False
         return self.level(g, k) + max(self.rise_m(g, self.last(g, k)), 0) >= self.threshold(g, level, k)  # type: ignore[operator, arg-type]
 
     def raise_at(self, g: str, k: int) -> float:
@@ -338,6 +342,10 @@ class Oracle:
             return dict.fromkeys(OWN_STATES, False)
         bare = all(self.threshold(g, level, k) is None for level in THRESHOLDS)
         anchor, mute = self.last(g, k), self.last_mute(g, k)
+        if record["reports"] == "above_start" and mute is not None and (anchor is None or mute > anchor):
+            age_min = (k - mute) * SLOT_MS / 60_000
+            stale, silent = age_min > 26 * 60, age_min > 30 * 60
+            return {"stale": stale, "no_reading": silent, "no_threshold": bare, "not_observed": not stale}
         if anchor is None:
             return {"stale": True, "no_reading": True, "no_threshold": bare, "not_observed": False}
         asleep = record["reports"] == "above_start" and self.value(g, anchor) < record["start_level_m"]  # type: ignore[operator]

@@ -36,7 +36,6 @@ FEATURES = [
 VARIANTS = ["own", "own_upstream", "full"]
 COLUMNS = {"own": 11, "own_upstream": 29, "full": 37}
 HORIZONS_H = [1, 2, 3, 6]
-MU_EDGES = [0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.9]
 ERROR_STEPS = [round(-1.0 + 0.05 * step, 2) for step in range(101)]
 
 BETA = {"d1": (0.6, 1.0, 1.3, 1.7), "near_d1": (0.2, 0.4, 0.6, 0.8), "mid_d1": (0.0, 0.2, 0.4, 0.9), "far_d1": (0.0, 0.0, 0.2, 0.8)}
@@ -117,12 +116,12 @@ def model(
         "region": "r", "valid_from": at(-9999), "version": 1, "op": "stated", "model": "r-made", "fitted_on": "by hand",
         "features": FEATURES, "horizons_h": HORIZONS_H, "variants": VARIANTS,
         "gauges": [
-            {"gauge_id": each, "median_m": 1.0, "scale_m": 1.0, "group": "network", "coefficients": flat}
+            {"gauge_id": each, "median_m": 1.0, "scale_m": 1.0, "group": "network", "coefficients": flat, "level_coefficients": []}
             for each in judges
         ],
         "errors": [errors(group, variant, horizon) for group in ("network", "rest") for variant in VARIANTS for horizon in HORIZONS_H],
         "keeps_rising": [{"group": "network", "share": 0.5}, {"group": "rest", "share": 0.25}],
-        "mu_edges": rounded(MU_EDGES), "error_steps": rounded(ERROR_STEPS), "arrived": at(-9999),
+        "mu_edges": [], "error_steps": rounded(ERROR_STEPS), "arrived": at(-9999),
     } | fields  # fmt: skip
 
 
@@ -142,9 +141,10 @@ def coefficients(beta: Mapping[str, Sequence[float]]) -> list[float]:
 
 
 def errors(group: str, variant: str, horizon: int, *, spread: float = 0.3) -> dict[str, Any]:
-    """A forecast is off by at most ``spread``, and by any amount up to that equally often."""
+    """A forecast is off by at most ``spread`` (in s), and by any amount up to that equally often."""
     share = np.clip((spread - np.array(ERROR_STEPS)) / (2 * spread), 0, 1)
-    return {"group": group, "variant": variant, "horizon_h": horizon, "exceedance": rounded(np.tile(share, len(MU_EDGES) + 1).tolist())}
+    about = {"group": group, "variant": variant, "horizon_h": horizon}
+    return about | {"exceedance": rounded(share.tolist()), "spread": [1.0, 0.0, 0.0]}
 
 
 # --- frames ----------------------------------------------------------------------------------------------------

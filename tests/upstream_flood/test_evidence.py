@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.upstream_flood.evidence import FEATURES, GROUPS, USED, VARIANTS, Evidence, evidence, exceedance, forecast_rise
+from pipelines.upstream_flood.evidence import (
+    FEATURES,
+    GROUPS,
+    LEAST_SPREAD,
+    USED,
+    VARIANTS,
+    Evidence,
+    error_spread,
+    evidence,
+    exceedance,
+    forecast_rise,
+)
 from pipelines.upstream_flood.network import Network, network
 from tests.upstream_flood.river import gauge, levels, minute_of, model, past_of, reading, river, slot
 
@@ -253,9 +264,9 @@ def test_every_column_is_explained_once_and_each_table_uses_a_beginning_of_them(
     assert {name.partition("_")[0] for name in FEATURES[USED["own"] : USED["own_upstream"]]} == {"near", "mid", "far"}
 
 
-def chance(mu: float, delta: float) -> float:
+def chance(mu: float, delta: float, spread: float = 1.0) -> float:
     net = ground([gauge("93")])
-    return float(exceedance(net.learned, np.array([0]), np.array([0]), 2, np.array([mu]), np.array([delta]))[0])
+    return float(exceedance(net.learned, np.array([0]), np.array([0]), 2, np.array([mu]), np.array([spread]), np.array([delta]))[0])
 
 
 @pytest.mark.parametrize(
@@ -273,6 +284,26 @@ def chance(mu: float, delta: float) -> float:
 )
 def test_the_probability_is_the_share_of_errors_that_would_carry_the_water_over_the_level(mu: float, delta: float, p: float) -> None:
     assert chance(mu, delta) == pytest.approx(p, abs=1e-6)
+
+
+def test_an_error_is_measured_in_the_size_that_is_expected_of_it() -> None:
+    assert chance(0.5, 0.8, spread=2.0) == chance(0.0, 0.15)
+    assert chance(0.5, 0.2, spread=0.5) == pytest.approx(1.0)
+    assert chance(0.5, 0.575, spread=0.5) == chance(0.0, 0.15)
+
+
+@pytest.mark.parametrize(
+    ("u", "mu", "size"), [(0.0, 0.0, 0.1), (1.0, 0.0, 0.3), (1.0, 0.5, 0.45), (1.0, -0.5, 0.3), (-9.0, 0.0, LEAST_SPREAD)]
+)
+def test_the_higher_the_river_and_the_greater_the_rise_the_less_sure_is_the_forecast(u: float, mu: float, size: float) -> None:
+    net = network([("r", "93")], {("r", "93"): gauge("93")}, {("r",): model(errors=fitted_spread())}, FEATURES)
+    features = np.zeros((1, 1, len(FEATURES)))
+    features[..., FEATURES.index("u")] = u
+    assert error_spread(net.learned, features, np.array([[2]]), np.full((1, 1, 4), mu)) == pytest.approx(np.full((1, 1, 4), size))
+
+
+def fitted_spread() -> list[dict[str, Any]]:
+    return [each | {"spread": [0.1, 0.2, 0.3]} for each in model()["errors"]]
 
 
 def test_without_a_model_or_a_threshold_there_is_no_probability() -> None:

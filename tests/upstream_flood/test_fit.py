@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.upstream_flood.evidence import FEATURES, evidence, forecast_rise
-from pipelines.upstream_flood.fit import FitError, fit, without_spikes
+from pipelines.upstream_flood.evidence import FEATURES, evidence, forecast_change, forecast_rise
+from pipelines.upstream_flood.fit import FitError, How, fit, prepared, regressed, without_spikes
 from pipelines.upstream_flood.network import network
 from tests.upstream_flood.river import FEEDS, GAUGE, LEVEL, MODEL, Watch, at, frame, gauge, levels, minute_of, past_of, reading, slot, story
 
@@ -69,8 +69,8 @@ def test_it_fits_the_feed() -> None:
     (row,) = frame(MODEL, [learned() | {"arrived": at(0)}]).to_dicts()
     assert {name: row[name] == learned()[name] for name in learned()} == dict.fromkeys(learned(), True)
     coefficients = {len(each["coefficients"]) for each in row["gauges"]}
-    assert coefficients == {3 * 4 * len(FEATURES)}
-    assert {len(each["exceedance"]) for each in row["errors"]} == {12 * 101}
+    assert coefficients == {len(each["level_coefficients"]) for each in row["gauges"]} == {3 * 4 * len(FEATURES)}
+    assert {(len(each["exceedance"]), len(each["spread"])) for each in row["errors"]} == {(161, 3)}
 
 
 def forecast(variant: int, upstream: list[float], own: list[float]) -> float:
@@ -93,6 +93,17 @@ def test_a_wave_upstream_foretells_a_rise_downstream() -> None:
     assert forecast(1, [*CALM, 1.4, 1.8], [*CALM, 1.0, 1.0]) > 0.3
 
 
+def test_a_falling_river_is_foretold_to_fall_though_its_highest_level_is_now() -> None:
+    known = {("r", each["gauge_id"]): each for each in GAUGES}
+    net = network(sorted(known), known, {("r",): learned()}, FEATURES)
+    fall = [1.0, 1.6, 2.2, 2.0, 1.85, 1.72, 1.61]
+    k = slot(60 * 30)
+    rows = [*levels("92", *CALM, *fall), *levels("93", *CALM, *fall), *levels("97", *[1.0] * 31)]
+    seen = evidence(net, past_of(net.keys, rows), range(k, k + 1))
+    rise, change = (each(net.learned, seen.features, seen.variant)[0, 1, 2] for each in (forecast_rise, forecast_change))
+    assert change < -0.1 < rise
+
+
 def test_without_a_wave_no_rise_is_foretold() -> None:
     assert abs(forecast(2, [*CALM, 1.0, 1.0], [*CALM, 1.0, 1.0])) < 0.05
 
@@ -106,21 +117,31 @@ def test_the_greater_the_wave_the_greater_the_rise() -> None:
     assert large > small + 0.2
 
 
-def spread(variant: str) -> float:
-    """Width of the middle four fifths of the errors of the three-hour forecast where no rise is expected, in scales."""
-    (table,) = [e["exceedance"] for e in learned()["errors"] if (e["group"], e["variant"], e["horizon_h"]) == ("network", variant, 3)]
-    rising = np.array(table).reshape(12, 101)[8]
-    steps = np.array(learned()["error_steps"])
-    return float(steps[np.argmax(rising < 0.1)] - steps[np.argmax(rising < 0.9)])
+def width(variant: str, *, u: float, mu: float) -> float:
+    """Width of the middle four fifths of the errors of the three-hour forecast, in scales."""
+    (table,) = [e for e in learned()["errors"] if (e["group"], e["variant"], e["horizon_h"]) == ("network", variant, 3)]
+    above, steps = np.array(table["exceedance"]), np.array(learned()["error_steps"])
+    size = table["spread"] @ np.array([1.0, u, mu])
+    return float(size * (steps[np.argmax(above < 0.1)] - steps[np.argmax(above < 0.9)]))
 
 
 def test_the_errors_are_shares_that_only_fall_and_upstream_makes_them_smaller() -> None:
     for each in learned()["errors"]:
-        rows = np.array(each["exceedance"]).reshape(12, 101)
-        assert (np.diff(rows, axis=1) <= 0).all()
-        assert rows.min() >= 0
-        assert rows.max() <= 1
-    assert spread("own_upstream") < spread("own")
+        above = np.array(each["exceedance"])
+        assert (np.diff(above) <= 0).all()
+        assert above.min() >= 0
+        assert above.max() <= 1
+    assert width("own_upstream", u=0.5, mu=0.4) < width("own", u=0.5, mu=0.4)
+
+
+def test_the_greater_the_forecast_the_larger_an_error_is_expected_to_be() -> None:
+    assert width("own", u=0.5, mu=0.4) > 1.5 * width("own", u=0.0, mu=0.0)
+
+
+def test_a_fit_may_take_errors_to_be_of_one_size() -> None:
+    ground, found = prepared(watched(20), frame(GAUGE, GAUGES), level_feed=FEEDS[LEVEL], region="r")
+    record = regressed(ground, found, region="r", valid_from=at(-9999), fitted_on="", how=How(spread="constant"))
+    assert {tuple(size != 0 for size in each["spread"]) for each in record["errors"]} <= {(True, False, False), (False, False, False)}
 
 
 def test_the_fitted_model_warns_downstream_before_the_water_is_there() -> None:

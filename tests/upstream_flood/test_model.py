@@ -16,16 +16,16 @@ KEYS = [("r", "93"), ("s", "93")]
 
 
 def other_axes(**fields: Any) -> dict[str, Any]:
-    """A model with two bins and three error steps: half of the errors are at or above 0, all at or above −1."""
+    """A model with three error steps: half of the errors are at or above 0, all at or above −1; an error has the size of s."""
     made = model(["93"])
-    tables = [{**each, "exceedance": [1.0, 0.5, 0.0] * 2} for each in made["errors"]]
-    return made | {"errors": tables, "mu_edges": [0.2], "error_steps": [-1.0, 0.0, 1.0], **fields}
+    tables = [{**each, "exceedance": [1.0, 0.5, 0.0]} for each in made["errors"]]
+    return made | {"errors": tables, "error_steps": [-1.0, 0.0, 1.0], **fields}
 
 
 def probability(models: Mapping[tuple[str, ...], Mapping[str, Any]], row: int, delta: float) -> float:
     known = learned(KEYS, models, FEATURES)
     one = np.array([row])
-    return float(exceedance(known, one, np.array([0]), 2, np.array([0.0]), np.array([delta]))[0])
+    return float(exceedance(known, one, np.array([0]), 2, np.array([0.0]), np.array([1.0]), np.array([delta]))[0])
 
 
 def test_a_whole_model_has_no_fault() -> None:
@@ -40,7 +40,13 @@ def test_a_whole_model_has_no_fault() -> None:
         ({"horizons_h": [1, 2, 6]}, "horizons_h of a flood model must be those of the rule (got [1, 2, 6]): fit it anew"),
         ({"errors": []}, "numbers of a flood model must be complete for every gauge (got too few for '93'): fit it anew"),
         ({"keeps_rising": []}, "numbers of a flood model must be complete for every gauge (got too few for '93'): fit it anew"),
-        ({"mu_edges": []}, "axes of a flood model must grow, the error axis evenly (got [] and [-1.0, 0.0, 1.0]): fit it anew"),
+        ({"mu_edges": [0.2]}, "mu_edges of a flood model must be empty (got [0.2]): fit it anew"),
+        ({"error_steps": [-1.0, 0.0, 2.0]}, "error_steps of a flood model must grow evenly (got [-1.0, 0.0, 2.0]): fit it anew"),
+        ({"error_steps": [0.0]}, "error_steps of a flood model must grow evenly (got [0.0]): fit it anew"),
+        (
+            {"errors": [each | {"spread": []} for each in other_axes()["errors"]]},
+            "numbers of a flood model must be complete for every gauge (got too few for '93'): fit it anew",
+        ),
     ],
 )
 def test_a_model_with_a_fault_is_told_so_and_not_used(changed: dict[str, Any], text: str) -> None:

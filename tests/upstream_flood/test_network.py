@@ -149,8 +149,8 @@ def test_a_gauge_that_has_none_above_it_has_none() -> None:
 
 
 def test_a_municipality_sets_from_which_probability_it_is_told() -> None:
-    net = compiled([gauge("92", raise_at_p=0.2), gauge("93")])
-    assert net.raise_at.tolist() == [0.2, 0.25]
+    net = compiled([gauge("92", raise_at_p=0.3), gauge("93")])
+    assert net.raise_at.tolist() == [0.3, 0.25]
 
 
 def test_a_start_level_counts_only_for_crisis_gauges() -> None:

@@ -16,7 +16,6 @@ import pytest
 from tests.upstream_flood.oracle import Oracle, slot_of
 from tests.upstream_flood.river import (
     ERROR_STEPS,
-    MU_EDGES,
     NO_LEVELS,
     Watch,
     at,
@@ -56,16 +55,15 @@ def learned(random: Random) -> dict[str, Any]:
         each["group"] = random.choice(["network", "rest"])
         noise = np.array([random.gauss(0, 0.02) for _ in each["coefficients"]])
         each["coefficients"] = rounded((np.array(each["coefficients"]) + noise).tolist())
-    made["errors"] = [errors_by_bin(each["group"], each["variant"], each["horizon_h"], random) for each in made["errors"]]
+    made["errors"] = [any_errors(each["group"], each["variant"], each["horizon_h"], random) for each in made["errors"]]
     return made
 
 
-def errors_by_bin(group: str, variant: str, horizon: int, random: Random) -> dict[str, Any]:
-    table = []
-    for _ in range(len(MU_EDGES) + 1):
-        spread, shift = random.uniform(0.2, 0.6), random.uniform(-0.1, 0.1)
-        table += np.clip((spread + shift - np.array(ERROR_STEPS)) / (2 * spread), 0, 1).tolist()
-    return errors(group, variant, horizon) | {"exceedance": rounded(table)}
+def any_errors(group: str, variant: str, horizon: int, random: Random) -> dict[str, Any]:
+    spread, shift = random.uniform(0.2, 0.6), random.uniform(-0.1, 0.1)
+    table = np.clip((spread + shift - np.array(ERROR_STEPS)) / (2 * spread), 0, 1).tolist()
+    size = [random.uniform(-0.2, 1.2), random.uniform(-0.3, 0.6), random.uniform(0, 0.6)]
+    return errors(group, variant, horizon) | {"exceedance": rounded(table), "spread": rounded(size)}
 
 
 def hydrograph(random: Random, lag_h: float, height_m: float) -> Any:

@@ -53,13 +53,20 @@ def test_just_below_a_quarter_nothing_is_raised(level_m: float, raised: list[Any
 
 
 def test_the_safety_net_raises_where_the_last_hours_rise_once_more_would_pass_the_level() -> None:
-    watch = alone(*levels("93", 1.0, 1.1, 1.6), beta=STILL)
+    """The forecast alone gives .17 at 1.80 m, too little to raise."""
+    watch = alone(*levels("93", 1.0, 1.4, 1.8), beta=STILL)
     assert turns(watch) == [(120, "raised")]
-    assert watch.said[-1]["p_exceed"] == 0.5, "the share of rises that go on, for the forecast alone gives none"
+    assert watch.said[-1]["p_exceed"] == 0.5, "the share of rises that go on"
+
+
+def test_the_safety_net_does_not_count_where_the_forecast_holds_the_level_to_be_improbable() -> None:
+    """At 1.76 m the forecast gives .10, at 1.79 m .15."""
+    assert turns(alone(*levels("93", 1.0, 1.35, 1.76), beta=STILL)) == []
+    assert turns(alone(*levels("93", 1.0, 1.35, 1.79), beta=STILL)) == [(120, "raised")]
 
 
 def test_without_the_safety_net_and_without_a_forecast_nothing_is_raised() -> None:
-    assert turns(alone(*levels("93", 1.0, 1.1, 1.54), beta=STILL)) == []
+    assert turns(alone(*levels("93", 1.0, 1.65, 1.8), beta=STILL)) == []
 
 
 def test_the_net_holds_without_any_model() -> None:
@@ -98,7 +105,7 @@ def test_a_level_within_ten_centimetres_is_not_calm() -> None:
     steep = model(["93"], flat, errors=[each | {"exceedance": _sharp(each)} for each in model()["errors"]])
     for height, expected in ((1.91, [(60, "raised"), (470, "cleared")]), (1.89, [(60, "raised"), (180, "cleared")])):
         watch = Watch(gauge("93"), steep)
-        watch.hears(*levels("93", 1.0, 1.5, *[height - 0.002] * 1, *[height] * 9), ticks=10)
+        watch.hears(*levels("93", 1.0, 2.0, *[height] * 10), ticks=10)
         assert turns(watch)[0] == expected[0]
         assert turns(watch)[1][1] == "cleared"
         assert (turns(watch)[1][0] >= 400) == (height > 1.9)
@@ -106,7 +113,7 @@ def test_a_level_within_ten_centimetres_is_not_calm() -> None:
 
 def _sharp(errors: Mapping[str, Any]) -> list[float]:
     """Errors of this forecast are nil: the level is passed exactly if it is forecast to be."""
-    return [1.0 if nth % 101 <= 20 else 0.0 for nth in range(len(errors["exceedance"]))]
+    return [1.0 if nth <= 20 else 0.0 for nth in range(len(errors["exceedance"]))]
 
 
 def test_a_notice_ends_after_six_quiet_hours_though_never_calm() -> None:
@@ -272,6 +279,25 @@ def test_a_missed_daily_report_is_said_as_soon_as_the_clock_passes_it() -> None:
     watch = alone(reading("93", 0, 0.3), **CRISIS)
     said = [watch.hears(tick(minute)) for minute in range(10, 26 * 60 + 20, 10)]
     assert [each["state"] for each in said[-1]] == ["cleared", "stale"]
+
+
+def test_a_crisis_gauge_that_speaks_without_a_level_is_not_observed_from_that_word_on() -> None:
+    watch = alone(*levels("93", 0.6, 0.7), reading("93", 120, None), **CRISIS)
+    watch.hears(*map(tick, range(130, 120 + 31 * 60, 10)))
+    assert turns(watch, "not_observed") == [(120, "not_observed"), (120 + 26 * 60 + 10, "cleared")]
+    assert turns(watch, "stale") == [(120 + 26 * 60 + 10, "stale")]
+    assert turns(watch, "no_reading") == [(120 + 30 * 60 + 10, "no_reading")]
+
+
+def test_a_crisis_gauge_that_never_gave_a_level_is_not_observed_once_it_spoke() -> None:
+    watch = alone(reading("93", 0, None), **CRISIS)
+    assert watch.now() == ["93 not_observed not_observed"]
+
+
+def test_a_crisis_gauge_that_falls_silent_above_its_start_level_is_stale_not_low() -> None:
+    watch = alone(*levels("93", 0.6, 0.7), **CRISIS)
+    watch.hears(*map(tick, range(70, 300, 10)))
+    assert watch.now() == ["93 no_reading no_reading", "93 stale stale"]
 
 
 def test_a_crisis_gauge_above_its_start_level_is_a_gauge_like_any_other() -> None:

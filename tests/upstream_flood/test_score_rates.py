@@ -127,10 +127,10 @@ def test_a_figure_that_most_draws_do_not_have_has_no_interval() -> None:
 def test_the_spread_is_in_how_many_floods_something_happened() -> None:
     result = half_known()
     begins = floods([result], ASA)
-    assert (len(begins), spread(result, ASA, begins)) == (12, 12)
+    assert (len(begins), spread(result, ASA, begins)) == (12, (12, 12))
     lonely = scored(hourly(*[1.0] * 300), notice(20, 3, "a"), notice(150, 3, "b"))
-    assert spread(lonely, ASA, floods([lonely], ASA)) == 2
-    assert spread(scored(readings()), ASA, []) == 0
+    assert spread(lonely, ASA, floods([lonely], ASA)) == (0, 2)
+    assert spread(scored(readings()), ASA, []) == (0, 0)
 
 
 def test_hours_in_false_alarm_are_those_of_a_year_in_which_the_river_was_seen() -> None:

@@ -10,16 +10,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pipelines.linkage import side
 from pipelines.linkage.engine import Engine
 from pipelines.linkage.match import MatchFold
 from pipelines.linkage.side import Side
 
-__all__ = ["STAGES", "Spent"]
+__all__ = ["STAGES", "Spent", "Watched"]
 
-_WATCHED: tuple[tuple[object, str, str], ...] = (
+Watched: TypeAlias = tuple[object, str, str]
+"""Owner and name of a method, and the stage that its time is charged to."""
+
+_WATCHED: tuple[Watched, ...] = (
     (Engine, "step", "else"),
     (Engine, "_judged", "judge"),
     (Side, "_told", "ids"),
@@ -94,10 +97,10 @@ class Spent:
             yield item
 
     @contextmanager
-    def watching(self) -> Iterator[Spent]:
+    def watching(self, methods: Iterable[Watched] = _WATCHED) -> Iterator[Spent]:
         """Charges every call of the watched methods to its stage."""
         with ExitStack() as stack:
-            for owner, name, stage in _WATCHED:
+            for owner, name, stage in methods:
                 was = getattr(owner, name)
                 stack.callback(setattr, owner, name, was)
                 setattr(owner, name, self._wrapped(was, stage))

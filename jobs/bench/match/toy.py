@@ -1,6 +1,6 @@
 """The match that is measured: brakes and reports within 50 m and ten minutes of each other, in two feeds of their own.
 
-The feeds hold the columns of ``road.near-miss.v1`` that a match reads. How late their records may come, and so how much of the past
+The feeds hold the columns of ``road.near-miss-by-place.v1`` that a match reads, all in one shard. How late their records may come, and so how much of the past
 must be held, is given: real near misses may come a month late.
 """
 
@@ -21,13 +21,13 @@ __all__ = ["BRAKES", "REPORTS", "batches", "engine", "frame"]
 
 BRAKES, REPORTS = "bench.brake.v1", "bench.report.v1"
 _SAYS = "road.witnessed-near-miss.v1"
-_NEAR_MISS = feed("road.near-miss.v1")
-_FIELDS = ("region", "event_id", "occurred_at", "version", "op", "lat_deg", "lon_deg")
+_NEAR_MISS = feed("road.near-miss-by-place.v1")
+_FIELDS = ("shard", "event_id", "occurred_at", "version", "op", "lat_deg", "lon_deg")
 
 _MATCH = Match(
     name="bench_match",
     says=_SAYS,
-    together_by="region",
+    together_by="shard",
     left=records(BRAKES),
     right=records(REPORTS),
     within=WITHIN,
@@ -44,7 +44,8 @@ def engine(patience: timedelta) -> Engine:
 
 def _feeds(patience: timedelta) -> Mapping[str, Feed]:
     fields = [each for each in _NEAR_MISS.schema["fields"] if each["name"] in _FIELDS]
-    told = _NEAR_MISS.schema["feed"] | {"patience": f"PT{round(patience.total_seconds())}S"}
+    told = _NEAR_MISS.schema["feed"] | {"patience": f"PT{round(patience.total_seconds())}S", "handed_on": False}
+    told |= {"identity": ["shard", "event_id", "occurred_at"]}
     near = {name: parse(_NEAR_MISS.schema | {"fields": fields, "feed": told | {"name": name}}) for name in (BRAKES, REPORTS)}
     return near | {_SAYS: feed(_SAYS), CLOCK: feed(CLOCK)}
 
@@ -53,7 +54,7 @@ def frame(events: pl.DataFrame, offset: int) -> pl.DataFrame:
     """Events as records of a feed, the first one at an offset. Their names are their numbers."""
     columns: dict[str, Any] = _NEAR_MISS.frame_schema
     return events.select(
-        pl.lit("jp").alias("region"),
+        pl.lit("jp").alias("shard"),
         pl.col("event").cast(pl.String).alias("event_id"),
         pl.col("at_ms").cast(columns["occurred_at"]).alias("occurred_at"),
         pl.lit(1, pl.Int64).alias("version"),

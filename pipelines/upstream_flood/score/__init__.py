@@ -18,7 +18,7 @@ level, be it under one id or under several that followed each other. Verificatio
 from pipelines.upstream_flood.score.forecasts import BINS, after, persistence_index, reliability
 from pipelines.upstream_flood.score.groups import BOTH, NET, NETP, OTHC, ROUTINE, Group, groups, pairs
 from pipelines.upstream_flood.score.outcomes import Scored, score, spells, together
-from pipelines.upstream_flood.score.rates import QUIET, RATES, drawn, floods, interval, spread, summary
+from pipelines.upstream_flood.score.rates import OF_EVENTS, QUIET, RATES, drawn, floods, interval, spread, summary
 from pipelines.upstream_flood.score.river import LEVELS, clean, official, passings, pseudo, scales
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "LEVELS",
     "NET",
     "NETP",
+    "OF_EVENTS",
     "OTHC",
     "QUIET",
     "RATES",

@@ -107,7 +107,7 @@ def score(truth: pl.DataFrame, thresholds: pl.DataFrame, notices: pl.DataFrame, 
 
 def _seen(truth: pl.DataFrame, period: tuple[datetime, datetime]) -> pl.DataFrame:
     """How long each river was seen within a period."""
-    start, end = (pl.lit(each, pl.Datetime("ms", "UTC")).alias("at") for each in period)
+    start, end = (pl.lit(each.astimezone(UTC), pl.Datetime("ms", "UTC")).alias("at") for each in period)
     gauges = truth.select(pl.col("gauge_id").unique().sort())
     clock = watched(truth)
     begun, ended = (_clocked(gauges.with_columns(each), "at", clock).sort("gauge_id")["at_clock"] for each in (start, end))

@@ -18,7 +18,7 @@ from pipelines.upstream_flood.score.groups import Group, pairs
 from pipelines.upstream_flood.score.outcomes import Scored
 from pipelines.upstream_flood.score.river import PAIR
 
-__all__ = ["QUIET", "RATES", "drawn", "floods", "interval", "spread", "summary"]
+__all__ = ["OF_EVENTS", "QUIET", "RATES", "drawn", "floods", "interval", "spread", "summary"]
 
 Array = NDArray[Any]
 
@@ -27,6 +27,9 @@ QUIET = timedelta(hours=72)
 
 RATES = ("pod", "far", "far_with_near", "csi", "lead_median_min", "lead_q25_min")
 """Figures that have an interval."""
+
+OF_EVENTS = ("pod", "lead_median_min", "lead_q25_min")
+"""Those that rest on events alone."""
 
 _YEAR_H = 365.25 * 24
 
@@ -97,7 +100,7 @@ def drawn(scored: Scored, group: Group, begins: Sequence[datetime], times: Array
     Returns:
         Of each name in ``RATES`` an array of draws; NaN where there was nothing to divide by.
     """
-    events, notices = (_numbered(frame, time, begins) for frame, time in zip(_of(scored, group), ("crossed_at", "said_at"), strict=True))
+    events, notices = _both(scored, group, begins)
     hit, near = (events["outcome"] == "hit").to_numpy(), (notices["outcome"] == "near").to_numpy()
     alarms = notices["alarms"].to_numpy()
     counted = {
@@ -114,10 +117,11 @@ def drawn(scored: Scored, group: Group, begins: Sequence[datetime], times: Array
     }  # fmt: skip
 
 
-def spread(scored: Scored, group: Group, begins: Sequence[datetime]) -> int:
-    """In how many floods there is an event or a false alarm. Where these are few, drawing them again tells nothing."""
-    events, notices = (_numbered(frame, time, begins) for frame, time in zip(_of(scored, group), ("crossed_at", "said_at"), strict=True))
-    return pl.concat([events["flood"], notices.filter(pl.col("alarms") > 0)["flood"]]).n_unique()
+def spread(scored: Scored, group: Group, begins: Sequence[datetime]) -> tuple[int, int]:
+    """In how many floods there is an event, and in how many one or a false alarm. Where these are few, drawing them again tells nothing."""
+    events, notices = _both(scored, group, begins)
+    alarms = notices.filter(pl.col("alarms") > 0)["flood"]
+    return events["flood"].n_unique(), pl.concat([events["flood"], alarms]).n_unique()
 
 
 def interval(figures: Array) -> tuple[float, float] | None:
@@ -127,6 +131,11 @@ def interval(figures: Array) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(told, (0.05, 0.95))
     return float(low), float(high)
+
+
+def _both(scored: Scored, group: Group, begins: Sequence[datetime]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    events, notices = _of(scored, group)
+    return _numbered(events, "crossed_at", begins), _numbered(notices, "said_at", begins)
 
 
 def _numbered(rows: pl.DataFrame, time: str, begins: Sequence[datetime]) -> pl.DataFrame:

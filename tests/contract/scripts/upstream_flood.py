@@ -191,17 +191,18 @@ def _models(g: random.Random, end: int) -> list[Arrival]:
 @cache
 def _model(since: int, strength: float) -> dict[str, Any]:
     horizons, steps = [1, 2, 3, 6], [round(-1 + 0.05 * i, 2) for i in range(101)]
-    edges = [0.05, 0.2, 0.5]
     beta = {"d1": 0.9, "rise": 0.6, "near_d1": 0.5, "mid_d1": 0.4, "around_d1": 0.2, "u": -0.05, "one": 0.01}
     rows = [[strength * beta.get(name, 0.0) * math.sqrt(h) for name in FEATURES] for _ in VARIANTS for h in horizons]
-    table = [1 / (1 + math.exp(12 * step / (1 + b / 2))) for b in range(len(edges) + 1) for step in steps]
+    table = [1 / (1 + math.exp(12 * step)) for step in steps]
     return {
         "region": REGION, "valid_from": _at(since), "version": 1, "op": "stated", "model": f"small-{strength}", "fitted_on": "nothing",
         "features": list(FEATURES), "horizons_h": horizons, "variants": list(VARIANTS),
-        "gauges": [{"gauge_id": each, "median_m": 0.5, "scale_m": 0.8, "group": "network", "coefficients": [x for row in rows for x in row]}
+        "gauges": [{"gauge_id": each, "median_m": 0.5, "scale_m": 0.8, "group": "network", "coefficients": [x for row in rows for x in row],
+                    "level_coefficients": []}
                    for each in GAUGES],
-        "errors": [{"group": "network", "variant": v, "horizon_h": h, "exceedance": table} for v in VARIANTS for h in horizons],
-        "keeps_rising": [{"group": "network", "share": 0.5}], "mu_edges": edges, "error_steps": steps,
+        "errors": [{"group": "network", "variant": v, "horizon_h": h, "exceedance": table, "spread": [0.8, 0.2, 0.5]}
+                   for v in VARIANTS for h in horizons],
+        "keeps_rising": [{"group": "network", "share": 0.5}], "mu_edges": [], "error_steps": steps,
     }  # fmt: skip
 
 
