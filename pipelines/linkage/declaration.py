@@ -59,6 +59,7 @@ class Past:
     value: str
     reach: timedelta
     every: timedelta
+    read: Literal["owned", "all"] = "owned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def records(feed: str, *, reach: timedelta = timedelta(0), where: Mapping[str, t
     return Records(feed=feed, reach=reach, where=where or {})
 
 
-def past(feed: str, *, value: str, reach: timedelta, every: timedelta) -> Past:
+def past(feed: str, *, value: str, reach: timedelta, every: timedelta, read: Literal["owned", "all"] = "owned") -> Past:
     """The past of ``feed``: its field ``value`` by key and slot, as far back as ``reach``.
 
     Args:
@@ -95,6 +96,7 @@ def past(feed: str, *, value: str, reach: timedelta, every: timedelta) -> Past:
         reach: how far back from the line one evaluation may look.
         every: width of a slot. A record belongs to the slot that ends at or after its time; of several in one
             slot the one with the newest time counts.
+        read: *all*: each worker reads the whole feed, not only its own keys; for what is read beside.
 
     Raises:
         DeclarationError: reach or every is not positive, or reach is not a multiple of every.
@@ -103,7 +105,7 @@ def past(feed: str, *, value: str, reach: timedelta, every: timedelta) -> Past:
         raise DeclarationError(f"every must be positive (got {every!r}): a slot needs a width")
     if reach <= timedelta(0) or reach % every:
         raise DeclarationError(f"reach must be a positive multiple of every (got {reach!r} of {every!r}): it is counted in slots")
-    return Past(feed=feed, value=value, reach=reach, every=every)
+    return Past(feed=feed, value=value, reach=reach, every=every, read=read)
 
 
 def as_of(feed: str, *, read: Literal["owned", "all"] = "owned") -> AsOf:
@@ -173,7 +175,8 @@ class _Given:
 
     def whole(self, feed: str) -> bool:
         """Whether every worker reads all of a feed: the clock, and what is read by all; of others each reads what it owns."""
-        return feed == CLOCK or any(isinstance(each, AsOf) and each.read == "all" for each in self.given.values() if each.feed == feed)
+        mine = [each for each in self.given.values() if each.feed == feed]
+        return feed == CLOCK or any(not isinstance(each, Records) and each.read == "all" for each in mine)
 
     def later(self, state: str) -> str:
         """The state under which a fact is held, whichever it was said with: the same, unless a rule words it otherwise."""
@@ -189,7 +192,7 @@ class Derive(_Given):
         says: feed of its facts.
         together_by: field that keeps together what is judged together; the partition key.
         for_each: reference feed whose keys are spoken for even when they are silent.
-        given: inputs by the name under which the rule reads them; exactly one is a ``Past``.
+        given: inputs by the name under which the rule reads them. The first ``Past`` is folded along; others are read beside it.
         rule: what follows.
     """
 
@@ -201,9 +204,11 @@ class Derive(_Given):
     rule: Rule
 
     def __post_init__(self) -> None:
-        pasts = [name for name, each in self.given.items() if isinstance(each, Past)]
-        if len(pasts) != 1:
-            raise DeclarationError(f"given of {self.name} must hold exactly one past (got {pasts}): a derive folds along one of them")
+        pasts = {name: each for name, each in self.given.items() if isinstance(each, Past)}
+        if not pasts or next(iter(pasts.values())).read == "all":
+            raise DeclarationError(f"given of {self.name} must begin with a past that is owned (got {[*pasts]}): a derive folds along it")
+        if len({each.feed for each in pasts.values()}) < len(pasts):
+            raise DeclarationError(f"pasts of {self.name} must be of different feeds (got {[each.feed for each in pasts.values()]})")
         if self.for_each not in [each.feed for each in self.given.values() if isinstance(each, AsOf)]:
             raise DeclarationError(f"for_each of {self.name} must be one of its as_of inputs (got {self.for_each!r}): add it to given")
 
@@ -216,7 +221,7 @@ class Derive(_Given):
     @property
     def reach(self) -> timedelta:
         """How far back of the line it looks."""
-        return next(each.reach for each in self.given.values() if isinstance(each, Past))
+        return max(each.reach for each in self.given.values() if isinstance(each, Past))
 
     def later(self, state: str) -> str:
         """The state under which a fact is held, whichever it was said with."""

@@ -94,7 +94,7 @@ class Rule(Words, Protocol):
         """A number for each open episode that changes exactly when what is told of it changes."""
 
     def wake(self, ground: Any, past: Grid, slot: int) -> int:
-        """The next slot in which silence alone changes what is weighed."""
+        """The next slot in which silence alone, or the end of a slot of a past beside, changes what is weighed."""
 
     def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """For each open episode the slot in which it may end though nothing more is heard."""
@@ -109,6 +109,22 @@ _AT_ONCE = 2**17
 """So many cells (slots × rows) are weighed and judged at once, at most: what a start reads of a nation would fill the memory."""
 
 
+@dataclass(slots=True)
+class _Beside:
+    """A past that is read beside the one that is folded along."""
+
+    grid: Grid
+    reach: int
+    crowded: int = _SPARE_ROWS
+
+    def forget(self, line_ms: int) -> None:
+        """Drops what lies further back than it is read, and keys of which nothing is held."""
+        self.grid.forget(self.grid.slot_of(line_ms) - self.reach)
+        if len(self.grid.keys) > self.crowded:
+            self.grid.keep(np.setdiff1d(np.arange(len(self.grid.keys)), self.grid.empty_rows()))
+            self.crowded = 2 * len(self.grid.keys) + _SPARE_ROWS
+
+
 class DeriveFold:
     """A derive linkage at work over the keys of one partition."""
 
@@ -117,9 +133,12 @@ class DeriveFold:
         self._said = Said(linkage.rule)
         self._told_fields = [name for name in self._says.columns if name not in self._says.envelope]
         self._told_schema = spoken_schema(self._says)
-        ((self._past_name, declared),) = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
+        (self._past_name, declared), *beside = [(name, each) for name, each in linkage.given.items() if isinstance(each, Past)]
         self.past = Grid(feeds[declared.feed], value=declared.value, every=declared.every, bridge=self._rule.bridge)
         self._past_feed, self._past_time, self._every_ms = declared.feed, feeds[declared.feed].time, self.past.every_ms
+        for name, each in beside:
+            self.past.beside[name] = Grid(feeds[each.feed], value=each.value, every=each.every, bridge=timedelta(0))
+        self._beside = {each.feed: _Beside(self.past.beside[name], each.reach // each.every) for name, each in beside}
         self._references = {name: Reference(feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, AsOf)}
         self._by_feed = {linkage.given[name].feed: name for name in self._references}
         self._for_each = self._by_feed[linkage.for_each]
@@ -149,12 +168,15 @@ class DeriveFold:
         elif feed == self._past_feed:
             self._begins(batch[self._past_time])
             self._touch(self.past.add(batch))
+        elif feed in self._beside:
+            changed = self._beside[feed].grid.add(batch)
+            self._touch(None if changed is None else self.past.slot_of(changed * self._beside[feed].grid.every_ms))
         else:
-            changed = self._references[self._by_feed[feed]].add(batch)
-            if changed is not None:
+            changed_ms = self._references[self._by_feed[feed]].add(batch)
+            if changed_ms is not None:
                 self._grounds.clear()
                 self._knows_all = False
-                self._touch(self.past.slot_of(changed))
+                self._touch(self.past.slot_of(changed_ms))
 
     def due(self, tick_ms: int) -> bool:
         """Whether anything can have changed since the last evaluation."""
@@ -211,6 +233,8 @@ class DeriveFold:
             return
         line = self.past.slot_of(line_ms)
         self.past.forget(line - self._reach)
+        for each in self._beside.values():
+            each.forget(line_ms)
         self._weighed.forget(line - self._lookback)
         self._state.forget(line - 1 - self._renewal)
         if len(self.past.keys) > self._crowded:
@@ -234,7 +258,8 @@ class DeriveFold:
 
     def held(self) -> Mapping[str, int]:
         """How many records of each input, and how many facts, are held."""
-        records = {self._past_name: self.past.held()} | {name: each.held() for name, each in self._references.items()}
+        pasts = {self._past_name: self.past} | self.past.beside
+        records = {name: each.held() for name, each in pasts.items()} | {name: each.held() for name, each in self._references.items()}
         return records | {self._says.name: len(self._said)}
 
     def _spoken_for(self) -> list[Key]:

@@ -53,13 +53,15 @@ def milliseconds(span: timedelta) -> int:
 class Grid:
     """Newest record of each key in each slot, with what follows from it at once.
 
-    Arrays (slots × rows; a row is a key): ``time`` (ms, event time of the record), ``value``, ``kind``;
+    Arrays (slots × rows; a row is a key): ``time`` (ms, event time of the record), ``value`` (NaN: none, or withdrawn), ``kind``;
     ``last`` and ``last_mute``, the newest slot up to here with a value or with a record that has none (``NEVER``:
     none); ``filled``, the value at the end of each slot, interpolated linearly between values that are at most
-    ``bridge`` apart (NaN: not known).
+    ``bridge`` apart (NaN: not known). ``beside``: other grids that are read with it, by name; of them a slot may be looked at once
+    it has ended.
     """
 
     def __init__(self, feed: Feed, *, value: str, every: timedelta, bridge: timedelta) -> None:
+        self.beside: dict[str, Grid] = {}
         self.every_ms = milliseconds(every)
         self.bridge = bridge // every
         self.keys: list[Key] = []
@@ -103,6 +105,7 @@ class Grid:
         kind = np.where(np.isnan(value), MUTE, VALUE).astype(np.int8)
         if "op" in frame.columns:
             kind[(frame["op"] == "withdrawn").to_numpy()] = WITHDRAWN
+            value = np.where(kind == WITHDRAWN, np.nan, value)
         order = _highest(row, time, version)
         slot = self.slot_of(time)
         self.extend(int(slot.min()), int(slot.max()) + 1)

@@ -69,11 +69,11 @@ def test_the_flood_linkage_reads_like_its_sentence() -> None:
         ),
         (
             lambda: declared(given={"limits": as_of(LIMITS)}),
-            "given of toy must hold exactly one past (got []): a derive folds along one of them",
+            "given of toy must begin with a past that is owned (got []): a derive folds along it",
         ),
         (
             lambda: declared(given={"values": VALUES_PAST, "others": VALUES_PAST, "limits": as_of(LIMITS)}),
-            "given of toy must hold exactly one past (got ['values', 'others']): a derive folds along one of them",
+            "pasts of toy must be of different feeds (got ['toy.value.v1', 'toy.value.v1'])",
         ),
         (
             lambda: declared(for_each="toy.well.v1"),

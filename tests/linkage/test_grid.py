@@ -83,7 +83,7 @@ def naive(records: Records, well: str, first: int = FIRST, stop: int = STOP) -> 
     for k, each in cells.items():
         out["time"].append(NEVER if each is None else time_ms(each))
         out["version"].append(-1 if each is None else each["version"])
-        out["value"].append(np.nan if each is None or each["value"] is None else each["value"])
+        out["value"].append(each["value"] if each is not None and kind_of(each) == VALUE else np.nan)
         out["kind"].append(kind_of(each))
         out["last"].append(max((v for v in values if v <= k), default=NEVER))
         out["last_mute"].append(max((m for m in mutes if m <= k), default=NEVER))

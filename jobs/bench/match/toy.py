@@ -1,7 +1,7 @@
 """The match that is measured: brakes and reports within 50 m and ten minutes of each other, in two feeds of their own.
 
-The feeds hold the columns of ``road.near-miss-by-place.v1`` that a match reads, all in one shard. How late their records may come, and so how much of the past
-must be held, is given: real near misses may come a month late.
+The feeds hold the columns of ``road.near-miss-by-place.v1`` that a match reads, all in one shard. How late their records may
+come, and so how much of the past must be held, is given: real near misses may come a month late.
 """
 
 from __future__ import annotations
