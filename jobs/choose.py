@@ -14,25 +14,23 @@ from numpy.typing import NDArray
 
 from connectors import gauges, pseudo_thresholds
 from jobs.fit import readings
-from jobs.linkages import DATA, GAUGES
+from jobs.linkages import GAUGES
+from jobs.score import PSEUDO
 from jobs.words import counted, jst
 from pipelines.upstream_flood.choice import OPEN_TO_CHOICE, WAYS, Floods, Way, chosen, floods_apart, tried, whole
 from pipelines.upstream_flood.fit import FitError
-from pipelines.upstream_flood.score import NET, NETP, OTHC, Group, Scored, drawn, interval, pairs, summary
+from pipelines.upstream_flood.score import BOTH, NET, NETP, OTHC, Group, Scored, drawn, interval, pairs, summary
 from schemas import feed
 
 __all__ = ["Choose", "lines", "run"]
 
-PSEUDO = DATA / "fukui" / "pseudo-thresholds.csv"
 LEVELS = "river.level.v1"
 DRAWS, SEED = 1000, 1
 """Floods are drawn again so many times; chance begins here, so that the same readings give the same table."""
 HEARD_SEED = 1
 """Which gauges are not heard, where some are not."""
 LEAST_FLOODS = 2
-LOW = Group(name="NET + OTHC", gauges=("205", "14", "16", "17", "48", "134"), are="others", levels=("L1", "L2"))
-"""L1 and L2 of all but the gauges that are reported apart."""
-BESIDE = (NET, OTHC, LOW)
+BESIDE = (NET, OTHC, BOTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,21 +25,20 @@ def test_a_line_is_read_as_it_was_written() -> None:
     assert line_of(told(1.5, 1)) == Line(at=AT + timedelta(hours=1.5), partition=1, partitions=2)
 
 
-@pytest.mark.parametrize(
-    "strange",
-    [
-        message(key=b"mark", line=b"1", partition=b"0", partitions=b"1"),
-        message(value=b"", line=b"1", partition=b"0", partitions=b"1"),
-        message(),
-        message(line=b"1", partition=b"0"),
-        message(line=b"-1", partition=b"0", partitions=b"1"),
-        message(line=b"soon", partition=b"0", partitions=b"1"),
-        message(line=b"1", partition=b"2", partitions=b"2"),
-        message(line=b"9" * 30, partition=b"0", partitions=b"1"),
-        message(line="１".encode(), partition=b"0", partitions=b"1"),
-    ],
-    ids=repr,
-)
+STRANGE = {
+    "another key": message(key=b"mark", line=b"1", partition=b"0", partitions=b"1"),
+    "a value": message(value=b"", line=b"1", partition=b"0", partitions=b"1"),
+    "no headers": message(),
+    "a header too few": message(line=b"1", partition=b"0"),
+    "a time before 1970": message(line=b"-1", partition=b"0", partitions=b"1"),
+    "no number": message(line=b"soon", partition=b"0", partitions=b"1"),
+    "a partition too many": message(line=b"1", partition=b"2", partitions=b"2"),
+    "a far future": message(line=b"9" * 30, partition=b"0", partitions=b"1"),
+    "other digits": message(line="１".encode(), partition=b"0", partitions=b"1"),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
 def test_what_is_no_line_says_nothing(strange: Message) -> None:
     assert line_of(strange) is None
     lines = Lines()
