@@ -50,9 +50,10 @@ def line_of(message: Message) -> Line | None:
 
 
 class Lines:
-    """The lines that were told in one partition, message by message in any order."""
+    """The lines that were told in one partition, in any order. ``newest``: offset of the newest word of one; −1: none."""
 
     def __init__(self) -> None:
+        self.newest = -1
         self._at: dict[int, datetime] = {}
         self._partitions = 0
 
@@ -60,6 +61,7 @@ class Lines:
         """Takes a message in; one that tells no line says nothing."""
         told = line_of(message)
         if told is not None:
+            self.newest = max(self.newest, int(message.offset() or 0))
             self._partitions = told.partitions  # the newest word: who lies about it is set right at the next tick
             self._at[told.partition] = max(told.at, self._at.get(told.partition, told.at))
 

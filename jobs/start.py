@@ -75,13 +75,13 @@ def begin(
         committed: of each place how far it was committed.
         said: all facts said so far, in the order in which they were said.
         owns: which values of ``together_by`` lie in this partition.
-        line: where the line stood, where that is known: it never goes back.
+        line: where the line stood, where that is known: what follows as it moves on from there was not said yet.
 
     Returns:
         The engine, which evaluates every key at its next step, and how far each place was read.
     """
     read = furthest(committed, said)
-    line = max(filter(None, [line, line_at(linkage, log, committed)]), default=None)
+    line = line_at(linkage, log, committed) if line is None else max(line, _kept_from(log, log.newest_tick(committed)) or line)
     running = engine(linkage, Start(line=line, said=said), owns)
     since = None if line is None else line - linkage.reach - AHEAD
     for name in linkage.feeds:
@@ -102,10 +102,13 @@ def line_at(linkage: Linkage, log: Log, positions: Positions) -> datetime | None
     told = log.lines(positions).values()
     line: datetime = min([tick, *log.unread(positions).values()]) - max(feed(name).patience for name in linkage.feeds)
     line = min([line, *filter(None, told)])
+    return None if None in told else max(line, _kept_from(log, tick) or line)
+
+
+def _kept_from(log: Log, tick: datetime | None) -> datetime | None:
+    """Up to where a log was deleted, as far as the last tick; None: it was not."""
     oldest = log.oldest()
-    if None in told:
-        return None
-    return line if oldest is None else max(line, min(oldest, tick))
+    return None if oldest is None or tick is None else min(oldest, tick)
 
 
 def furthest(committed: Positions, said: pl.DataFrame) -> dict[Place, int]:

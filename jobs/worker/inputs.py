@@ -21,7 +21,6 @@ from connectors.kafka_reader import Place, Reader
 from connectors.lines import Lines, line_of
 from pipelines.linkage import CLOCK, Came
 from pipelines.linkage.grid import EPOCH
-from schemas import feed
 
 __all__ = ["Inputs", "Taken"]
 
@@ -65,16 +64,13 @@ class _Place:
 class _Told:
     """The lines of one place: those that came, and those behind what was not given on yet."""
 
-    lines: Lines = field(default_factory=Lines)
+    lines: Lines
     waiting: deque[Message] = field(default_factory=deque)
-    newest: int = -1
 
     def hear_until(self, position: int) -> None:
         """Takes in what lies before an offset."""
         while self.waiting and int(self.waiting[0].offset() or 0) < position:
-            message = self.waiting.popleft()
-            self.lines.hear(message)
-            self.newest = int(message.offset() or 0)
+            self.lines.hear(self.waiting.popleft())
 
 
 class Inputs:
@@ -85,14 +81,17 @@ class Inputs:
         positions: of each input the offset of the next record.
         tail: the output partition and the offset from which on it is watched; None: nothing is.
         most: how many messages are fetched at once; four times as many are held of a place before it is left alone.
+        told: of each place that a route writes the lines that came before its position.
     """
 
-    def __init__(self, reader: Reader, positions: Mapping[Place, int], tail: tuple[Place, int] | None, most: int) -> None:
+    def __init__(
+        self, reader: Reader, positions: Mapping[Place, int], tail: tuple[Place, int] | None, most: int, told: Mapping[Place, Lines]
+    ) -> None:  # fmt: skip
         self._reader, self._tail, self._most = reader, tail and tail[0], most
         now = time.monotonic()
         self._places = {place: _Place(moved=now) for place in positions}
         self._dead: list[pl.DataFrame] = []
-        self._lines = {place: _Told() for place in positions if feed(place[0]).handed_on}
+        self._lines = {place: _Told(lines=lines) for place, lines in told.items()}
         reader.assign({**positions, **dict([tail] if tail else [])})
         self._asked = 0.0
         self._ask()
@@ -131,7 +130,7 @@ class Inputs:
             told.hear_until(self._position((name, partition)))
             known = out.get(name, Came(line=told.lines.at, offsets={}))
             line = None if known.line is None or told.lines.at is None else min(known.line, told.lines.at)
-            out[name] = Came(line=line, offsets={**known.offsets, **({} if told.newest < 0 else {partition: told.newest})})
+            out[name] = Came(line=line, offsets={**known.offsets, **({} if told.lines.newest < 0 else {partition: told.lines.newest})})
         return out
 
     def lag(self) -> dict[Place, int]:

@@ -58,12 +58,14 @@ class Log:
     def lines(self, until: Positions) -> dict[str, datetime | None]:
         """Of each feed that a route writes the line that came with it before a position; None: none did."""
         out: dict[str, datetime | None] = {}
-        for place in self.places:
-            if feed(place[0]).handed_on:
-                at = self._line(place, until[place])
-                known = out.get(place[0], at)
-                out[place[0]] = None if known is None or at is None else min(known, at)
+        for (name, _), told in self.told(until).items():
+            known = out.get(name, told.at)
+            out[name] = None if known is None or told.at is None else min(known, told.at)
         return out
+
+    def told(self, until: Positions) -> dict[Place, Lines]:
+        """Of each place that a route writes the lines that came before a position."""
+        return {place: self._lines(place, until[place]) for place in self.places if feed(place[0]).handed_on}
 
     def oldest(self) -> datetime | None:
         """Arrival of the oldest event that is still there, where older ones were deleted; None: none were."""
@@ -85,14 +87,14 @@ class Log:
     def _of(self, feed_name: str) -> list[Place]:
         return [place for place in self.places if place[0] == feed_name]
 
-    def _line(self, place: Place, until: int) -> datetime | None:
+    def _lines(self, place: Place, until: int) -> Lines:
         lines = Lines()
         for window in self._back(place, until):
             for message in chain.from_iterable(window):
                 lines.hear(message)
             if lines.complete:
                 break
-        return lines.at
+        return lines
 
     def _last_tick(self, place: Place, until: int) -> datetime | None:
         for window in self._back(place, until):

@@ -21,6 +21,7 @@ from connectors.epochs import epoch_of
 from connectors.kafka import KafkaSettings, partition_of
 from connectors.kafka_reader import Place, Reader, ReaderError
 from connectors.kafka_writer import Writer
+from connectors.lines import Lines
 from connectors.wire import REPO, Ids
 from jobs.start import begin, furthest
 from jobs.worker import told
@@ -160,7 +161,7 @@ class Seat:
             )  # fmt: skip
             before = out.before(reader, committed.said)
             self._fault("told")
-            running, positions, lost = self._begun(reader, committed, before)
+            running, positions, lost, lines = self._begun(reader, committed, before)
             self._fault("begun")
             voice = Voice(
                 writer=writer, cluster=self._cluster, outlet=out, lead=self._lead, epoch=max(before.epoch, committed.epoch) + 1,
@@ -168,7 +169,7 @@ class Seat:
             )  # fmt: skip
             voice.mark(positions, running.line, before.over, lost)
             self._fault("marked")
-            inputs = Inputs(reader, positions, out.watched and (out.watched, before.until), self._settings.most)
+            inputs = Inputs(reader, positions, out.watched and (out.watched, before.until), self._settings.most, lines)
             if running.line is not None:  # what arrived before the last tick was published before it
                 reader.arrives_after(self._lead, running.line + self._patience())
             self._gauges.started(voice.epoch, before.facts.height)
@@ -181,19 +182,20 @@ class Seat:
 
     # -- the start ----------------------------------------------------------------------------------------------
 
-    def _begun(self, reader: Reader, committed: Committed, before: told.Told) -> tuple[Engine, dict[Place, int], pl.DataFrame | None]:
-        """The engine, how far it has read, and word of what was deleted before it was read."""
+    def _begun(
+        self, reader: Reader, committed: Committed, before: told.Told
+    ) -> tuple[Engine, dict[Place, int], pl.DataFrame | None, dict[Place, Lines]]:
+        """The engine, how far it has read, word of what was deleted before it was read, and the lines of routes that came."""
         self._check(reader)
         places = places_of(self._linkage, reader, self.partition)
         starts = reader.starts(places)
         known = furthest(committed.positions, before.facts)
         positions = {place: max(known.get(place, 0), starts[place]) for place in places}
         lost = [self._gone(place, known[place], starts[place]) for place in places if known.get(place, starts[place]) < starts[place]]
-        running, read = begin(
-            self._linkage, Log(linkage=self._linkage, reader=reader, places=places, starts=starts), positions,
-            pl.concat([before.facts, before.over]), self._owns(reader), committed.line,
-        )  # fmt: skip
-        return running, {place: read[place] for place in places}, pl.concat(lost) if lost else None
+        inputs = Log(linkage=self._linkage, reader=reader, places=places, starts=starts)
+        said = pl.concat([before.facts, before.over])
+        running, read = begin(self._linkage, inputs, positions, said, self._owns(reader), committed.line)
+        return running, {place: read[place] for place in places}, pl.concat(lost) if lost else None, inputs.told(read)
 
     def _patience(self) -> timedelta:
         return max(feed(name).patience for name in self._linkage.feeds)
@@ -224,9 +226,10 @@ class Seat:
 
     def _go_on(self, voice: Voice, inputs: Inputs, running: Engine, positions: Mapping[Place, int]) -> None:
         """Evaluates every key once, then steps on as records come."""
-        lines: Mapping[str, Came] = inputs.lines()
-        spoken = running.step({}, inputs.unread(), lines)
-        taken = Taken(batch={}, dead=None, positions=positions, unread={}, lines=lines, tail=())
+        unread, lines = inputs.unread(), inputs.lines()
+        held: tuple[Mapping[str, datetime], Mapping[str, Came]] = (unread, lines)
+        spoken = running.step({}, unread, lines)
+        taken = Taken(batch={}, dead=None, positions=positions, unread=unread, lines=lines, tail=())
         committed, at = dict(positions), time.monotonic()
         while True:
             if spoken or taken.dead is not None or (taken.positions != committed and time.monotonic() - at > self._settings.commit_every_s):
@@ -241,8 +244,9 @@ class Seat:
             taken = inputs.take(0.1)
             self._fault("read")
             self._watch(taken, voice.epoch)
-            moved, lines = taken.lines != lines, taken.lines
-            spoken = running.step(taken.batch, taken.unread, lines) if taken.batch or moved else Spoken(says=self._says)
+            holds = (taken.unread, taken.lines)
+            free, held = holds != held, holds  # what holds the line may go without a record
+            spoken = running.step(taken.batch, taken.unread, taken.lines) if taken.batch or free else Spoken(says=self._says)
             self._fault("stepped")
         if taken.positions != committed:
             voice.say(taken.positions, running.line)
