@@ -34,7 +34,7 @@ import polars as pl
 
 from connectors.amedas_stations import region, stations
 from connectors.span import within, zoned
-from connectors.table import cells, first_broken, framed, lines, rule
+from connectors.table import cells, first_broken, framed, in_minutes, lines, rule
 from schemas.feeds import UTC_MS
 
 __all__ = ["PUBLISHED_AFTER", "AmedasError", "AmedasFiles", "AmedasSettings", "open"]
@@ -53,7 +53,6 @@ _TIME = r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2}) (?P<hour>[01][0-9]|2[0-4]):00$"
 _AMOUNT = r"^[0-9]{1,3}(\.[05])?$"
 _MOST_MM = 200.0
 """More than has fallen in any hour on record in Japan: 187 mm, 長与町, 1982-07-23."""
-_PLACES = 1 << 16
 _DEAD = ("source", "line", "reason", "raw", "arrived")
 
 
@@ -222,12 +221,5 @@ def _dead(of: str, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _placed(name: str, rows: pl.DataFrame, told: Mapping[str, pl.Expr]) -> pl.DataFrame:
     """Rows as a frame of a feed in order of arrival, at offsets that the files alone decide."""
-    minute = pl.col("arrived").dt.epoch("ms") // 60_000
-    ordered = rows.sort("arrived", maintain_order=True).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(minute).alias("place"))
-    crowded = ordered.filter(pl.col("place") >= _PLACES)["arrived"]
-    if len(crowded):
-        raise AmedasError(
-            f"records of {name} in one minute must be at most {_PLACES} (got more at {crowded[0].isoformat()}): split the files"
-        )
-    placed = ordered.with_columns((minute * _PLACES + pl.col("place")).alias("offset"), pl.lit(0).alias("partition"))
+    placed = in_minutes(rows, AmedasError, f"records of {name}").with_columns(pl.lit(0).alias("partition"))
     return framed(name, placed, told)

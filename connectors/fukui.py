@@ -32,6 +32,7 @@ import polars as pl
 
 from connectors.fukui_day import BEFORE_DAYS, DAY_MIN, minutes, parse
 from connectors.span import within, zoned
+from connectors.table import framed, in_minutes
 from schemas.feeds import UTC_MS, feed
 
 __all__ = ["FukuiError", "FukuiFiles", "FukuiSettings", "open"]
@@ -40,7 +41,6 @@ LEVELS, TICKS, DEAD = "river.level.v1", "clock.v1", "dead.v1"
 
 JST_MIN = 9 * 60
 _TICK_MIN = 10
-_PLACES = 1 << 16
 _EPOCH = date(1970, 1, 1)
 _LONG_AGO, _FAR_AHEAD = minutes(date(1990, 1, 1)), minutes(date(2200, 1, 1))
 _DATED = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
@@ -276,16 +276,8 @@ def _placed(name: str, rows: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
     """Rows as a frame of a feed: the columns given, others by their name, and offsets that the files alone decide."""
     if rows.is_empty():
         return feed(name).empty()
-    place = pl.int_range(pl.len(), dtype=pl.Int64).over("arrived_min")
-    placed = rows.with_columns(place.alias("place_in_minute"))
-    crowded = placed.filter(pl.col("place_in_minute") >= _PLACES)["arrived_min"]
-    if len(crowded):
-        raise FukuiError(
-            f"rows of {name} in one minute must be at most {_PLACES} (got more at {_utc(crowded[0]).isoformat()}): split the files"
-        )
-    placed = placed.with_columns(((pl.col("arrived_min") - JST_MIN) * _PLACES + pl.col("place_in_minute")).alias("offset"))
-    told = {"arrived": _time("arrived_min"), "partition": pl.lit(0), **columns}
-    return placed.select(told.get(each, pl.col(each)).cast(dtype).alias(each) for each, dtype in feed(name).frame_schema.items())
+    placed = in_minutes(rows.with_columns(_time("arrived_min").alias("arrived")), FukuiError, f"rows of {name}")
+    return framed(name, placed, {"partition": pl.lit(0), **columns})
 
 
 def _time(column: str) -> pl.Expr:

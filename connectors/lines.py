@@ -8,13 +8,14 @@ these lines. A line can only hold its readers back, never drive them on: their o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import Message
 
-__all__ = ["LINE", "Line", "Lines", "line_of"]
+__all__ = ["LINE", "Line", "Lines", "least", "line_of"]
 
 LINE = b"line"
 _NAMES = ("line", "partition", "partitions")
@@ -47,6 +48,12 @@ def line_of(message: Message) -> Line | None:
     if not (at_ms <= _LAST_MS and partition < partitions):
         return None
     return Line(at=datetime.fromtimestamp(at_ms / 1000, UTC), partition=partition, partitions=partitions)
+
+
+def least(lines: Iterable[Lines]) -> datetime | None:
+    """Up to where some partitions are complete, all of them; None: not everybody has told."""
+    every = [each.at for each in lines]
+    return None if None in every else min(filter(None, every), default=None)
 
 
 class Lines:

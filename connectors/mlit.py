@@ -31,7 +31,7 @@ from pathlib import Path
 import polars as pl
 
 from connectors.readings import FAULTS, ROWS, Readings, ReadingsError, data_of, readings
-from connectors.stations import Cells, network, stations
+from connectors.stations import Cells, in_network
 from connectors.table import first_broken, lines, rule
 
 __all__ = ["gauges", "open"]
@@ -78,10 +78,7 @@ def gauges(folder: Path) -> pl.DataFrame:
         titles = _titles(_table(file)[1])
         if all(titles.get(each) for each in _NAMED):
             named[titles["観測所記号"]] = {"region": titles["水系名"], "river": titles["河川名"], "name": titles["観測所名"]}
-    placed = network(folder)
-    if odd := sorted({cells["gauge_id"] for _, cells in placed} ^ set(named)):
-        raise ReadingsError(f"stations of network.csv must be those of the files (got in one of them only: {', '.join(odd)})")
-    return stations([(place, {**named[cells["gauge_id"]], "manager": "国土交通省", **cells}) for place, cells in placed], _VALID_FROM)
+    return in_network(folder, named, manager="国土交通省", valid_from=_VALID_FROM)
 
 
 def _listed(path: Path) -> list[Path]:

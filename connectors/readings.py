@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from connectors.span import within, zoned
-from connectors.table import framed
+from connectors.table import framed, in_minutes
 from schemas.feeds import UTC_MS
 
 __all__ = ["FAULTS", "ROWS", "Readings", "ReadingsError", "data_of", "readings"]
@@ -39,7 +39,6 @@ FAULTS: Mapping[str, Any] = {"source": pl.String, "line": pl.Int64, "reason": pl
 _TICK = timedelta(minutes=10)
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PLACES = 1 << 16
 
 
 class ReadingsError(ValueError):
@@ -81,9 +80,9 @@ def readings(rows: pl.DataFrame, faults: pl.DataFrame) -> Readings:
     Raises:
         ReadingsError: more rows arrive in one minute than offsets have room for.
     """
-    rows = _placed(rows.cast(dict(ROWS)))  # type: ignore[arg-type]
-    dead = _placed(_timed(faults.cast(dict(FAULTS)), rows))  # type: ignore[arg-type]
-    ticks = _placed(pl.DataFrame({"arrived": _ten_minutes(pl.concat([rows["arrived"], dead["arrived"]]))}))
+    rows = in_minutes(rows.cast(dict(ROWS)), ReadingsError, "rows")  # type: ignore[arg-type]
+    dead = in_minutes(_timed(faults.cast(dict(FAULTS)), rows), ReadingsError, "rows")  # type: ignore[arg-type]
+    ticks = in_minutes(pl.DataFrame({"arrived": _ten_minutes(pl.concat([rows["arrived"], dead["arrived"]]))}), ReadingsError, "rows")
     told = {"partition": pl.lit(0), "version": pl.col("offset"), "op": pl.lit("stated")}
     frames = {
         LEVELS: framed(LEVELS, rows, told),
@@ -107,16 +106,6 @@ def _timed(faults: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         for strategy in ("backward", "forward")
     )
     return ordered.with_columns(pl.col("arrived").fill_null(before).fill_null(after).fill_null(pl.lit(first or _EPOCH)))
-
-
-def _placed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows in order of arrival with offsets: minute of arrival << 16 | place in that minute."""
-    minute = pl.col("arrived").dt.epoch("ms") // 60_000
-    placed = rows.sort("arrived", maintain_order=True).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(minute).alias("place"))
-    crowded = placed.filter(pl.col("place") >= _PLACES)["arrived"]
-    if len(crowded):
-        raise ReadingsError(f"rows in one minute must be at most {_PLACES} (got more at {crowded[0].isoformat()}): split the files")
-    return placed.with_columns((minute * _PLACES + pl.col("place")).alias("offset")).drop("place")
 
 
 def _ten_minutes(arrived: pl.Series) -> pl.Series:

@@ -17,9 +17,10 @@ from pathlib import Path
 import polars as pl
 
 from connectors.gauges import GaugesError, check_cell, frame
+from connectors.readings import ReadingsError
 from schemas.feeds import UTC_MS, feed
 
-__all__ = ["NETWORK", "UNKNOWN", "Cells", "cells_of", "network", "stations"]
+__all__ = ["NETWORK", "UNKNOWN", "Cells", "cells_of", "in_network", "network", "stations"]
 
 FEED = "river.gauge.v1"
 NETWORK = "network.csv"
@@ -55,6 +56,25 @@ def cells_of(path: Path, *titles: str) -> list[tuple[str, Cells]]:
 def network(folder: Path) -> list[tuple[str, Cells]]:
     """Our table of a folder: where stations stand, and what lies downstream."""
     return cells_of(folder / NETWORK, "gauge_id", "municipality", "lat_deg", "lon_deg", "downstream_id")
+
+
+def in_network(folder: Path, named: Mapping[str, Cells], *, manager: str, valid_from: datetime) -> pl.DataFrame:
+    """Gauge records of which the files of readings tell the names, and our table of their folder the rest.
+
+    Args:
+        folder: of ``network.csv``.
+        named: gauge_id → what the files tell of it.
+        manager: who runs the gauges.
+        valid_from: from when on the records hold.
+
+    Raises:
+        ReadingsError: a station of ``network.csv`` has no file, or a file no line there.
+        GaugesError: as ``stations``.
+    """
+    placed = network(folder)
+    if odd := sorted({cells["gauge_id"] for _, cells in placed} ^ set(named)):
+        raise ReadingsError(f"stations of network.csv must be those of the files (got in one of them only: {', '.join(odd)})")
+    return stations([(place, {**named[cells["gauge_id"]], "manager": manager, **cells}) for place, cells in placed], valid_from)
 
 
 def stations(told: Sequence[tuple[str, Cells]], valid_from: datetime) -> pl.DataFrame:

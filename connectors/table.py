@@ -16,6 +16,7 @@ __all__ = ["Rule", "cells", "first_broken", "framed", "framed_by_arrival", "line
 Rule = tuple[pl.Expr, pl.Expr]
 """Whether a line breaks it, and what is said then."""
 
+_PLACES = 1 << 16
 _SHOWN = 60
 """Characters of a cell that a reason shows."""
 
@@ -76,3 +77,17 @@ def framed_by_arrival(name: str, rows: pl.DataFrame, told: Mapping[str, pl.Expr]
     """The same in order of ``arrived``, offsets in that order; what arrived at one instant keeps its order."""
     placed = {"partition": pl.lit(0), "offset": pl.int_range(pl.len(), dtype=pl.Int64)}
     return framed(name, rows.sort("arrived", maintain_order=True), {**placed, **told})
+
+
+def in_minutes(rows: pl.DataFrame, fault: type[ValueError], what: str) -> pl.DataFrame:
+    """Rows in order of ``arrived`` with an ``offset``: minute of arrival since 1970 << 16 | place in that minute.
+
+    Raises:
+        ValueError: as ``fault``, more of ``what`` arrive in one minute than there are places.
+    """
+    minute = pl.col("arrived").dt.epoch("ms") // 60_000
+    placed = rows.sort("arrived", maintain_order=True).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(minute).alias("place"))
+    crowded = placed.filter(pl.col("place") >= _PLACES)["arrived"]
+    if len(crowded):
+        raise fault(f"{what} in one minute must be at most {_PLACES} (got more at {crowded[0].isoformat()}): split the files")
+    return placed.with_columns((minute * _PLACES + pl.col("place")).alias("offset")).drop("place")

@@ -28,7 +28,7 @@ from pathlib import Path
 import polars as pl
 
 from connectors.readings import FAULTS, ROWS, Readings, ReadingsError, data_of, readings
-from connectors.stations import NETWORK, Cells, network, stations
+from connectors.stations import NETWORK, Cells, in_network
 from connectors.table import cells, first_broken, lines, rule
 
 __all__ = ["gauges", "open"]
@@ -73,10 +73,7 @@ def gauges(folder: Path) -> pl.DataFrame:
         titles = _titles(text)
         if _fault(titles, text) is None:
             named[titles["Station number"]] = {"region": titles["River"], "river": titles["River"], "name": titles["Station name"]}
-    placed = network(folder)
-    if odd := sorted({told["gauge_id"] for _, told in placed} ^ set(named)):
-        raise ReadingsError(f"stations of network.csv must be those of the files (got in one of them only: {', '.join(odd)})")
-    return stations([(place, {**named[told["gauge_id"]], "manager": "Environment Agency", **told}) for place, told in placed], _VALID_FROM)
+    return in_network(folder, named, manager="Environment Agency", valid_from=_VALID_FROM)
 
 
 def _listed(path: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from connectors import Arrivals
 from jobs.linkages import routes_to
 from jobs.start import engine
 from pipelines.linkage import Engine, Linkage, Route, Spoken, Start
+from pipelines.linkage.engine import together
 
 __all__ = ["Chain"]
 
@@ -53,8 +54,8 @@ class Chain:
         """Reads a batch and says what follows."""
         read, routed = self._read(batch)
         spoken = self._engine.step(read)
-        late, dead = ([getattr(each, side) for each in (*routed, spoken) if getattr(each, side) is not None] for side in ("late", "dead"))
-        return Spoken(says=spoken.says, facts=spoken.facts, late=_together(late), dead=_together(dead))
+        every = (*routed, spoken)
+        return replace(spoken, late=together(each.late for each in every), dead=together(each.dead for each in every))
 
     def _read(self, batch: Arrivals) -> tuple[dict[str, pl.DataFrame], list[Spoken]]:
         """What the linkage reads of a batch and of what its routes make of it, and what else they say."""
@@ -81,7 +82,3 @@ class Chain:
         self._handed_on[name] += records.height
         offsets: Mapping[str, Any] = {"offset": pl.int_range(first, first + records.height, dtype=pl.Int64)}
         return records.with_columns(pl.lit(0, pl.Int32).alias("partition"), **offsets)
-
-
-def _together(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
-    return pl.concat(frames) if frames else None

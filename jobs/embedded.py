@@ -17,6 +17,7 @@ from connectors import Arrivals
 from jobs.chain import Chain
 from jobs.start import Positions
 from pipelines.linkage import CLOCK, Linkage, Spoken
+from pipelines.linkage.engine import together
 from schemas import feed
 
 __all__ = ["WARM_UP", "Recorded", "instants", "replay"]
@@ -55,15 +56,11 @@ def replay(linkage: Linkage, arrivals: Iterable[Arrivals], references: Arrivals,
 
 def _together(spoken: Sequence[Spoken]) -> Spoken:
     """What several steps gave, as one."""
-    facts, late, dead = (
-        [frame for frame in frames if frame is not None]
-        for frames in zip(*((each.facts, each.late, each.dead) for each in spoken), strict=True)
-    )
     return replace(
         spoken[0],
-        facts=pl.concat(facts) if facts else None,
-        late=pl.concat(late) if late else None,
-        dead=pl.concat(dead) if dead else None,
+        facts=together(each.facts for each in spoken),
+        late=together(each.late for each in spoken),
+        dead=together(each.dead for each in spoken),
     )
 
 

@@ -18,7 +18,7 @@ import polars as pl
 from confluent_kafka import Message
 
 from connectors.kafka_reader import Place, Reader
-from connectors.lines import Lines, line_of
+from connectors.lines import Lines, least, line_of
 from pipelines.linkage import CLOCK, Came
 from pipelines.linkage.grid import EPOCH
 
@@ -125,13 +125,14 @@ class Inputs:
 
     def lines(self) -> dict[str, Came]:
         """Of each feed that a route writes the line that came with it, as far as all before it was given on."""
-        out: dict[str, Came] = {}
+        out: dict[str, dict[int, Lines]] = {}
         for (name, partition), told in self._lines.items():
             told.hear_until(self._position((name, partition)))
-            known = out.get(name, Came(line=told.lines.at, offsets={}))
-            line = None if known.line is None or told.lines.at is None else min(known.line, told.lines.at)
-            out[name] = Came(line=line, offsets={**known.offsets, **({} if told.lines.newest < 0 else {partition: told.lines.newest})})
-        return out
+            out.setdefault(name, {})[partition] = told.lines
+        return {
+            name: Came(line=least(lines.values()), offsets={p: each.newest for p, each in lines.items() if each.newest >= 0})
+            for name, lines in out.items()
+        }
 
     def lag(self) -> dict[Place, int]:
         """How many offsets of each place are not given on, as far as its end is known."""

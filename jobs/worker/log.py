@@ -11,7 +11,7 @@ import polars as pl
 from confluent_kafka import Message
 
 from connectors.kafka_reader import Place, Reader
-from connectors.lines import Lines
+from connectors.lines import Lines, least
 from jobs.start import Positions
 from pipelines.linkage import CLOCK, Linkage
 from schemas import feed
@@ -57,11 +57,8 @@ class Log:
 
     def lines(self, until: Positions) -> dict[str, datetime | None]:
         """Of each feed that a route writes the line that came with it before a position; None: none did."""
-        out: dict[str, datetime | None] = {}
-        for (name, _), told in self.told(until).items():
-            known = out.get(name, told.at)
-            out[name] = None if known is None or told.at is None else min(known, told.at)
-        return out
+        told = self.told(until)
+        return {name: least(lines for (of, _), lines in told.items() if of == name) for name, _ in told}
 
     def told(self, until: Positions) -> dict[Place, Lines]:
         """Of each place that a route writes the lines that came before a position."""

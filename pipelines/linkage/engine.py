@@ -8,7 +8,7 @@ transactions are its own business. A start is reading again: ``recall`` what was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -24,7 +24,7 @@ from pipelines.linkage.said import Row
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["AHEAD", "Came", "Engine", "Fold", "Spoken", "Start"]
+__all__ = ["AHEAD", "Came", "Engine", "Fold", "Spoken", "Start", "together"]
 
 Batch = Mapping[str, pl.DataFrame]
 
@@ -185,8 +185,8 @@ class Engine:
         return Spoken(
             says=self._says,
             facts=facts,
-            late=_together([each.late for each in judged.values()]),
-            dead=_together([each.dead for each in judged.values()]),
+            late=together([each.late for each in judged.values()]),
+            dead=together([each.dead for each in judged.values()]),
         )
 
     @property
@@ -238,6 +238,7 @@ def _milliseconds_at(time: datetime) -> int:
     return milliseconds(time - EPOCH)
 
 
-def _together(frames: list[pl.DataFrame | None]) -> pl.DataFrame | None:
+def together(frames: Iterable[pl.DataFrame | None]) -> pl.DataFrame | None:
+    """Frames as one, of those that are there; None: none is."""
     there = [frame for frame in frames if frame is not None]
     return pl.concat(there) if there else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +21,7 @@ from jobs.worker import Member
 from schemas import feed
 from tests.contract.runs import Logs, at_once, drawn, standing, unread
 from tests.contract.scripts.witnessed_near_misses import FEED, RAW, raw
-from tests.contract.worker import DONE_WITHIN_S, Crash, ends, gathered, made, merged, placed, publish, running, settled
+from tests.contract.worker import DONE_WITHIN_S, Crashes, ends, gathered, made, merged, placed, publish, running, settled
 
 ROUTE, MATCH = LINKAGES["near_misses_by_place"], LINKAGES["witnessed_near_misses"]
 SEEDS = 6
@@ -72,21 +71,12 @@ def test_what_a_route_hands_on_follows_from_all_that_was_observed(kill: float) -
 @pytest.mark.parametrize(("workers", "partitions"), [(1, 1), (3, 8)])
 def test_what_a_chain_says_follows_from_all_that_was_observed(workers: int, partitions: int, cluster: KafkaSettings) -> None:
     logs = placed(merged({f"r{seed}": raw(seed) for seed in range(SEEDS)}).logs, partitions)
-    g, crashes, lock = random.Random(1), [0], threading.Lock()
-    kill = 0.02
-
-    def fault(_: str) -> None:
-        with lock:
-            fails = g.random() < kill
-            crashes[0] += fails
-        if fails:
-            raise Crash
-
+    crashes = Crashes(1, 0.02)
     for each in (ROUTE, MATCH):
         made(cluster, each, partitions)
-    with running(cluster, ROUTE, workers, fault), running(cluster, MATCH, workers, fault):
+    with running(cluster, ROUTE, workers, crashes), running(cluster, MATCH, workers, crashes):
         publish(cluster, logs, chunks=40, pause_s=0.1)
-        kill /= 4
+        crashes.share /= 4
         settled(cluster, ROUTE, ends(cluster, logs, partitions))
         reader = Reader(cluster, AdminClient(cluster.client()))
         try:
@@ -95,7 +85,7 @@ def test_what_a_chain_says_follows_from_all_that_was_observed(workers: int, part
             records, lines = read(reader, until)
         finally:
             reader.close()
-    assert crashes[0], "nothing failed: nothing was tried"
+    assert crashes.count, "nothing failed: nothing was tried"
     expected = handed_on(logs)
     assert expected["shard"].n_unique() > 4
     assert stated(records) == stated(expected)

@@ -27,7 +27,21 @@ from schemas import feed
 from tests.contract.runs import Logs, Outcome
 from tests.contract.script import Script
 
-__all__ = ["Crash", "all_of", "gathered", "lines_at", "made", "merged", "messages", "placed", "produce", "publish", "settled", "worker"]
+__all__ = [
+    "Crash",
+    "Crashes",
+    "all_of",
+    "gathered",
+    "lines_at",
+    "made",
+    "merged",
+    "messages",
+    "placed",
+    "produce",
+    "publish",
+    "settled",
+    "worker",
+]
 
 DONE_WITHIN_S = 60
 
@@ -37,6 +51,21 @@ Message = tuple[str, int, str | None, bytes | None, int]
 
 class Crash(Exception):
     """The seat fails here."""
+
+
+class Crashes:
+    """A fault of seats: each point of their loops fails as often as ``share`` says, and ``count`` how often that was."""
+
+    def __init__(self, seed: int, share: float) -> None:
+        self.share, self.count = share, 0
+        self._g, self._lock = random.Random(seed), threading.Lock()
+
+    def __call__(self, _: str) -> None:
+        with self._lock:
+            fails = self._g.random() < self.share
+            self.count += fails
+        if fails:
+            raise Crash
 
 
 def merged(scripts: Mapping[str, Script], together_by: str = "region") -> Script:
@@ -248,20 +277,12 @@ def running(cluster: KafkaSettings, linkage: Linkage, workers: int, fault: objec
 
 def worker(cluster: KafkaSettings, linkage: Linkage, logs: Logs, seed: int, *, kill: float, workers: int, partitions: int) -> Outcome:
     """Published bit by bit to so many workers over so many partitions, each step failing now and then."""
-    g, crashes, lock = random.Random(seed), [0], threading.Lock()
-
-    def fault(_: str) -> None:
-        with lock:
-            fails = g.random() < kill
-            crashes[0] += fails
-        if fails:
-            raise Crash
-
+    crashes = Crashes(seed, kill)
     made(cluster, linkage, partitions)
-    with running(cluster, linkage, workers, fault):
+    with running(cluster, linkage, workers, crashes):
         publish(cluster, logs, chunks=40, pause_s=0.1, partitions=partitions)
-        kill = kill / 4  # what is left must come to its end
+        crashes.share /= 4  # what is left must come to its end
         settled(cluster, linkage, ends(cluster, logs, partitions))
     out = gathered(cluster, linkage, partitions)
-    out.kills = crashes[0]
+    out.kills = crashes.count
     return out
