@@ -57,7 +57,7 @@ class Member:
             linkage=linkage, cluster=cluster, membership=lambda: self._membership, admin=AdminClient(cluster.client()), fault=fault,
             settings=settings, ids=ids,
         )  # fmt: skip
-        self._instance, self._lags = instance, False
+        self._instance, self._lags, self._leaves = instance, False, False
         self.seats: dict[int, Seat] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -67,6 +67,7 @@ class Member:
             try:
                 self._belong(group, stop)
             finally:
+                self._leaves = True
                 self._end(list(self.seats))
                 with suppress(KafkaException):  # a group that has put it out takes no word from it
                     group.unsubscribe()
@@ -76,6 +77,7 @@ class Member:
 
     def _joined(self) -> Consumer:
         static = {"group_instance_id": self._instance} if self._instance else {}
+        self._leaves = False
         group = Consumer(
             self._cluster.client(
                 group_id=group_of(self._linkage, self._cluster),
@@ -130,6 +132,8 @@ class Member:
         self._metrics.refused.pop(self._linkage.name, None)
         group.incremental_assign(list(given))
         group.pause(list(given))
+        if self._leaves:  # it would be worked on by nobody who ends it
+            return
         for each in given:
             gauges = Gauges(self._metrics, self._linkage.name, each.partition)
             seat = Seat(self._work, each.partition, gauges)

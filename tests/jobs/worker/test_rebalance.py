@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from connectors.kafka import KafkaSettings
 from jobs.worker import Member, Metrics
+from tests.contract.worker import made
 from tests.jobs.worker.trial import LINKAGE, NAME, SEED, WITHIN_S, Trial
 
 COMES_AND_GOES = 25
@@ -60,3 +63,11 @@ def test_whoever_comes_and_goes_leaves_no_gap(cluster: KafkaSettings, tmp_path: 
         trial.publish()
         trial.settle()
     trial.check(2 * COMES_AND_GOES)
+
+
+def test_what_the_group_gives_out_while_it_is_left_is_not_worked_on(cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(cluster, LINKAGE, 8)
+    monkeypatch.setattr("jobs.worker.member.POLLED_EVERY_S", WITHIN_S)  # it hears of its group when it is asked to stop, not before
+    with member(cluster, Metrics()):
+        time.sleep(5)
+    assert [each.name for each in threading.enumerate() if each.name.startswith(f"{LINKAGE.name}[")] == []
