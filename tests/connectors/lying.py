@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka import KafkaSettings
+
+WITHIN_S = 60
 
 
 class Lying(NamedTuple):
@@ -30,25 +33,30 @@ def made(cluster: KafkaSettings, *topics: str, partitions: int = 1, **config: st
 
 def lying(cluster: KafkaSettings, topic: str) -> list[Lying]:
     """All messages of a topic, those of each partition in order, partition after partition."""
-    consumer = Consumer(cluster.client(group_id="lying", enable_partition_eof=True, isolation_level="read_uncommitted"))
-    out: list[Lying] = []
+    count = len(AdminClient(cluster.client()).list_topics(topic, 60).topics[topic].partitions)
+    return [_lying(each) for partition in range(count) for each in lies_in(cluster, topic, partition, "read_uncommitted")]
+
+
+def lies_in(cluster: KafkaSettings, topic: str, partition: int = 0, isolation: str = "read_committed") -> list[Message]:
+    """All that lies in a partition now, as a reader of that isolation sees it."""
+    more = {"enable_partition_eof": True, "enable_auto_commit": False, "fetch_wait_max_ms": 20}
+    consumer = Consumer(cluster.client(group_id="lying", isolation_level=isolation, **more))
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    out: list[Message] = []
+    until, fault = time.monotonic() + WITHIN_S, None
     try:
-        count = len(consumer.list_topics(topic, 60).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(count)])
-        ended = 0
-        while ended < count:
-            for message in consumer.consume(5000, 0.2):
-                if message.error() is None:
-                    out.append(_lying(message))
-                else:
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    ended += 1
+        while time.monotonic() < until:
+            for message in consumer.consume(5000, 0.5):
+                fault = message.error()
+                if fault is None:
+                    out.append(message)
+                elif fault.code() == KafkaError._PARTITION_EOF:
+                    return out
     finally:
         consumer.close()
-    return sorted(out, key=lambda each: each.partition)
+    raise AssertionError(f"{topic}[{partition}] must come to its end within {WITHIN_S} s (got {len(out)} messages, {fault})")
 
 
-def _lying(message: object) -> Lying:
-    headers = dict(message.headers() or ())  # type: ignore[attr-defined]
-    origin = headers.get("from", b"").decode()
-    return Lying(message.partition(), message.key(), message.value(), message.timestamp()[1], origin)  # type: ignore[attr-defined]
+def _lying(message: Message) -> Lying:
+    origin = dict(message.headers() or ()).get("from", b"").decode()  # type: ignore[union-attr]
+    return Lying(message.partition(), message.key(), message.value(), message.timestamp()[1], origin)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,13 +24,13 @@ from jobs.worker import Member, Metrics, SeatSettings, told
 from jobs.worker.seat import lead
 from pipelines.linkage import Came, Linkage
 from schemas import feed
+from tests.connectors.lying import lies_in
 from tests.contract.runs import Logs, Outcome
 from tests.contract.script import Script
 
 __all__ = [
     "Crash",
     "Crashes",
-    "all_of",
     "gathered",
     "lines_at",
     "made",
@@ -209,10 +209,15 @@ def settled(cluster: KafkaSettings, linkage: Linkage, until: Mapping[Place, int]
                     behind.append((each.partition, each.offset, each.metadata))
             if stood != (stood := [(partition, offset, _read(metadata)) for partition, offset, metadata in behind]):
                 waited = time.monotonic() + within_s
-            assert time.monotonic() < waited, f"not done: {behind}, wanted {dict(until)}"
+            assert time.monotonic() < waited, f"not done: {behind}, wanted {dict(until)}, there are {_there(cluster, until)}"
             time.sleep(0.1)
     finally:
         group.close()
+
+
+def _there(cluster: KafkaSettings, places: Iterable[Place]) -> dict[Place, int]:
+    """How many records of each place a plain reader sees."""
+    return {(name, partition): len(lies_in(cluster, cluster.topic(name), partition)) for name, partition in places}
 
 
 def _read(metadata: str | None) -> dict[str, list[int | None]]:
@@ -231,30 +236,11 @@ def gathered(cluster: KafkaSettings, linkage: Linkage, partitions: int) -> Outco
         for side in ("late", "dead"):
             keys: set[bytes | None] = set()
             for name in linkage.feeds:
-                keys |= {message.key() for message in all_of(cluster, cluster.topic(name, side))}
+                keys |= {message.key() for message in lies_in(cluster, cluster.topic(name, side))}
             setattr(out, side, len(keys))
     finally:
         reader.close()
     return out
-
-
-def all_of(cluster: KafkaSettings, topic: str) -> list[KafkaMessage]:
-    """All that is committed in the first partition of a topic."""
-    consumer = Consumer(
-        cluster.client(
-            group_id="all", enable_partition_eof=True, enable_auto_commit=False, isolation_level="read_committed", fetch_wait_max_ms=20
-        )
-    )
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    out: list[KafkaMessage] = []
-    try:
-        while True:
-            for message in consumer.consume(1000, 0.5):
-                if message.error() is not None:
-                    return out
-                out.append(message)
-    finally:
-        consumer.close()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka import KafkaSettings, partition_of
@@ -17,6 +17,7 @@ from jobs import letters, topics
 from jobs.cli import main
 from schemas import feed
 from schemas.versions import id_of
+from tests.connectors.lying import lies_in
 from tests.live_page import same, shown
 
 LEVELS, NOTICES = "river.level.v1", "river.flood-notice.v1"
@@ -46,11 +47,12 @@ def reading(minute: int = 0, level_m: float = 0.82) -> bytes:
 
 
 def letter(
-    cluster: KafkaSettings, offset: int, raw: bytes, *, of: str = LEVELS, source: str = "", minute: int = 0, reason: str = "why"
-) -> str:
+    cluster: KafkaSettings, offset: int, raw: bytes, *, of: str = LEVELS, source: str = "", minute: int = 0, reason: str = "why",
+    arrived: datetime = THEN,
+) -> str:  # fmt: skip
     """Puts a letter into the dead-letter topic as a worker does; returns its place."""
     row = {
-        "feed": of, "arrived": THEN + timedelta(minutes=minute), "source": source or f"{of}[0]",
+        "feed": of, "arrived": arrived + timedelta(minutes=minute), "source": source or f"{of}[0]",
         "place": offset, "reason": reason, "raw": raw,
     }  # fmt: skip
     place = f"{row['source']}@{offset}"
@@ -63,18 +65,6 @@ def said(cluster: KafkaSettings, topic: str, value: bytes | None, *, key: str | 
     producer = Producer(cluster.client(enable_idempotence=True))
     producer.produce(topic, value, key, partition, timestamp=int(arrived.timestamp() * 1000))
     assert producer.flush(60) == 0
-
-
-def lies_in(cluster: KafkaSettings, topic: str, partition: int) -> list[Message]:
-    """All that lies in a partition."""
-    consumer = Consumer(cluster.client(group_id="test", enable_auto_commit=False, enable_partition_eof=True))
-    consumer.assign([TopicPartition(topic, partition, 0)])
-    found = []
-    while (message := consumer.poll(60)) is not None and message.error() is None:
-        found.append(message)
-    assert message is not None, "the broker must answer"
-    consumer.close()
-    return found
 
 
 def dead(cluster: KafkaSettings, verb: str, *more: str) -> int:
@@ -146,7 +136,8 @@ def test_killed_before_its_letter_was_taken_out_it_is_published_once_more(
 
 def test_live_it_arrives_now(live: KafkaSettings) -> None:
     topics.apply(topics.Topics(cluster=live, partitions=PARTITIONS))
-    place, begun = letter(live, 17, reading()), datetime.now(UTC)
+    begun = datetime.now(UTC)
+    place = letter(live, 17, reading(), arrived=begun)  # an old one would be deleted at any time: live topics forget
     assert dead(live, "retry", place) == 0
     (published,) = lies_in(live, LEVELS, FUKUI)
     assert published.timestamp()[1] >= int(begun.timestamp() * 1000)

@@ -13,8 +13,9 @@ from connectors.kafka import KafkaSettings, partition_of
 from connectors.kafka_reader import Place
 from connectors.wire import decode
 from schemas import feed
+from tests.connectors.lying import lies_in
 from tests.contract.runs import newest
-from tests.contract.worker import all_of, gathered, made, messages, produce, settled
+from tests.contract.worker import gathered, made, messages, produce, settled
 from tests.jobs.worker.trial import LINKAGE, WITHIN_S, Worker
 from tests.upstream_flood.river import LEVEL, feed_of, frame, levels, model, river, tick
 
@@ -60,7 +61,7 @@ class Town:
 
     def lost(self) -> list[str]:
         """What the dead letters tell of deleted records."""
-        letters = all_of(self.cluster, self.cluster.topic(LEVEL, "dead"))
+        letters = lies_in(self.cluster, self.cluster.topic(LEVEL, "dead"))
         return [row["reason"] for row in decode("dead.v1", [each.value() for each in letters]).rows.iter_rows(named=True)]
 
 

@@ -21,8 +21,9 @@ import polars as pl
 from connectors.kafka import KafkaSettings
 from connectors.wire import decode, encode
 from schemas import feed
+from tests.connectors.lying import lies_in
 from tests.connectors.test_wire_mutated import MUTATIONS, stretched
-from tests.contract.worker import Message, all_of
+from tests.contract.worker import Message
 from tests.jobs.test_run import asked
 from tests.jobs.worker.trial import LINKAGE, SEED, Trial, Worker
 
@@ -111,7 +112,7 @@ def letters(cluster: KafkaSettings, side: str) -> dict[tuple[str, int, int], dic
     """What lies in the side topics, by place."""
     out = {}
     for name in LINKAGE.feeds:
-        messages = all_of(cluster, cluster.topic(name, side))
+        messages = lies_in(cluster, cluster.topic(name, side))
         rows = decode(f"{side}.v1", [each.value() for each in messages]).rows
         for message, row in zip(messages, rows.iter_rows(named=True), strict=True):
             _, partition, offset = re.split(r"\[|\]@", message.key().decode())

@@ -16,36 +16,20 @@ from typing import Any
 
 import polars as pl
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Message, Producer
 
 from connectors.epochs import EPOCH, MARK
 from connectors.kafka import KafkaSettings
 from connectors.wire import decode, encode
 from jobs.worker import told
 from schemas import feed
+from tests.connectors.lying import lies_in
 from tests.contract import checks
 from tests.contract.runs import at_once, newest, value
 from tests.jobs.worker.trial import LINKAGE, SEED, WITHIN_S, Trial
 
 OUTSIDE = "from outside"
 STOPS = ("stop@told:2", "stop@stepped:20", "stop@half said:8", "stop@said:9", "stop@offsets sent:10", OUTSIDE)
-
-
-def read(cluster: KafkaSettings, partition: int, isolation: str) -> list[Message]:
-    """All that lies in a partition of the output, as a reader of that isolation sees it."""
-    consumer = Consumer(
-        cluster.client(group_id="reader", enable_partition_eof=True, enable_auto_commit=False, isolation_level=isolation)
-    )  # fmt: skip
-    consumer.assign([TopicPartition(cluster.topic(LINKAGE.says), partition, 0)])
-    out: list[Message] = []
-    try:
-        while True:
-            for message in consumer.consume(1000, 1.0):
-                if message.error() is not None:
-                    return out
-                out.append(message)
-    finally:
-        consumer.close()
 
 
 def facts(messages: list[Message]) -> list[dict[str, Any]]:
@@ -84,7 +68,9 @@ def test_a_worker_that_stood_still_changes_nothing_when_it_goes_on(cluster: Kafk
         stood_still(trial, STOPS[number])
         out = trial.check(1)
         for partition in range(trial.partitions):
-            committed, everything = read(own, partition, "read_committed"), read(own, partition, "read_uncommitted")
+            committed, everything = (
+                lies_in(own, own.topic(LINKAGE.says), partition, isolation) for isolation in ("read_committed", "read_uncommitted")
+            )
             assert facts(committed) == out.streams[partition]
             assert len(committed) == len(out.streams[partition]) + sum(each.key() == MARK for each in committed), "void and committed"
             # Whoever reads what was not committed sees, ahead of a mark, what was begun there; the epochs hide from him nothing that holds.
@@ -109,7 +95,7 @@ def tell(cluster: KafkaSettings, row: dict[str, Any], headers: dict[str, bytes])
 
 def kept(cluster: KafkaSettings) -> dict[str, dict[str, Any]]:
     """What compaction leaves: of each id the newest message, whoever wrote it."""
-    newest = {message.key(): message for message in read(cluster, 0, "read_uncommitted")}
+    newest = {message.key(): message for message in lies_in(cluster, cluster.topic(LINKAGE.says), 0, "read_uncommitted")}
     del newest[MARK]
     rows = decode(LINKAGE.says, [message.value() for message in newest.values()]).rows
     return {row["id"]: row for row in rows.iter_rows(named=True)}
