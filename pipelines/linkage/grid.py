@@ -28,6 +28,9 @@ Array = NDArray[Any]
 EMPTY, VALUE, MUTE, WITHDRAWN = 0, 1, 2, 3
 """What a cell of a grid holds: nothing, a value, word that there is none, a record that was withdrawn."""
 
+_MANY = 1000
+"""From so many records on their rows are found by a join, which has a price of its own."""
+
 NEVER = np.iinfo(np.int64).min // 4
 """A slot or an instant before all others."""
 
@@ -66,6 +69,7 @@ class Grid:
         self.bridge = bridge // every
         self.keys: list[Key] = []
         self.row: dict[Key, int] = {}
+        self._indexed: pl.DataFrame | None = None
         self._feed, self._value = feed, value
         self._key_fields = [name for name in feed.identity if name != feed.time]
         self._crowds: dict[tuple[int, int], dict[int, tuple[int, float, int]]] = {}
@@ -135,7 +139,7 @@ class Grid:
         """Keeps these rows only, in this order."""
         now = {int(old): new for new, old in enumerate(rows)}
         self.keys = [self.keys[row] for row in rows]
-        self.row = {key: row for row, key in enumerate(self.keys)}
+        self.row, self._indexed = {key: row for row, key in enumerate(self.keys)}, None
         self.slots.keep(rows)
         self._crowds = {(slot, now[row]): crowd for (slot, row), crowd in self._crowds.items() if row in now}
 
@@ -144,12 +148,21 @@ class Grid:
         return int(np.count_nonzero(self.slots["kind"])) + sum(len(crowd) - 1 for crowd in self._crowds.values())
 
     def _rows(self, frame: pl.DataFrame) -> NDArray[np.int64]:
-        keys = list(zip(*(frame[name].to_list() for name in self._key_fields), strict=True))
-        rows = list(map(self.row.get, keys))
-        if None in rows:
-            self.know(keys)
-            rows = list(map(self.row.get, keys))
-        return np.array(rows, np.int64)
+        keys = frame.select(self._key_fields)
+        if frame.height < _MANY:
+            self.know(keys.iter_rows())
+            return np.array([self.row[key] for key in keys.iter_rows()], np.int64)
+        rows = keys.join(self._index(keys.schema), on=self._key_fields, how="left", maintain_order="left")["row"]
+        if not rows.null_count():
+            return rows.to_numpy()
+        self.know(keys.iter_rows())
+        return self._rows(frame)
+
+    def _index(self, schema: pl.Schema) -> pl.DataFrame:
+        """The row of each key, as a frame."""
+        if self._indexed is None or self._indexed.height != len(self.keys):
+            self._indexed = pl.DataFrame(self.keys, schema=schema, orient="row").with_row_index("row").cast({"row": pl.Int64})
+        return self._indexed
 
     def _put(self, slot: Array, row: Array, time: Array, version: Array, value: Array, kind: Array) -> int | None:
         at = slot - self.slots.first

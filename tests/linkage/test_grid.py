@@ -258,3 +258,13 @@ def test_forgetting_changes_nothing_that_is_kept(records: Records, minute: int, 
     agrees(made, records, first=border, names=[name for name in ARRAYS if name != "filled"])
     agrees(made, records, first=border + BRIDGE, names=["filled"], since=FIRST)
     assert made.held() == len([each for each in highest(records) if cell_of(each) >= border])
+
+
+def test_many_records_at_once_find_the_rows_that_few_do() -> None:
+    records = [reading(f"w{i * 7 % 1300}", 10 * (i % 40), float(i)) for i in range(3000)]
+    once = filled(records[:1500], records[1500:])
+    often = filled(*(records[at : at + 100] for at in range(0, len(records), 100)))
+    assert once.keys == often.keys
+    assert once.row == often.row
+    for name in ARRAYS:
+        np.testing.assert_array_equal(once.slots[name], often.slots[name])
