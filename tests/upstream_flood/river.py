@@ -24,7 +24,8 @@ from schemas.feeds import feed
 START = datetime(2024, 5, 28, tzinfo=UTC)
 EVERY_MS = 600_000
 LEVEL, GAUGE, MODEL, NOTICE = "river.level.v1", "river.gauge.v1", "river.flood-model.v1", "river.flood-notice.v1"
-FEEDS = {name: feed(name) for name in (LEVEL, GAUGE, MODEL, NOTICE, CLOCK)}
+BULLETIN = "river.flood-bulletin.v1"
+FEEDS = {name: feed(name) for name in (LEVEL, GAUGE, MODEL, BULLETIN, NOTICE, CLOCK)}
 KM_NORTH = 1 / 111.195
 """Degrees of latitude in a kilometre."""
 
@@ -77,7 +78,7 @@ def gauge(gauge_id: str = "93", *, north_km: float = 0.0, arrived: float = -9999
         "lat_deg": 36.0 + north_km * KM_NORTH,
         "lon_deg": 136.0, "downstream_id": None, "l1_standby_m": 2.0, "l2_caution_m": 3.0, "l3_evacuation_m": 4.0, "l4_danger_m": 5.0,
         "l1_is": "rare", "sign_lost_below_m": None, "kind": "river", "as_input": "used", "reports": "always", "start_level_m": None,
-        "raise_at_p": None, "thresholds_differ": None, "arrived": at(arrived),
+        "raise_at_p": None, "thresholds_differ": None, "forecast_area": None, "arrived": at(arrived),
     }  # fmt: skip
     return known | fields
 
@@ -157,7 +158,8 @@ def frame(feed_name: str, records: Iterable[Mapping[str, Any]], offset: int = 0)
 
 def feed_of(record: Mapping[str, Any]) -> str:
     return next(
-        name for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features")) if field in record
+        name for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features"), (BULLETIN, "standing"))
+        if field in record
     )
 
 
