@@ -253,7 +253,8 @@ class _Held:
 
     def _own(self, telegram: Telegram) -> datetime:
         """When a bulletin was published, put behind those of the same stretches and minute that have another number."""
-        head, at = telegram.head, telegram.head["reported_at"]
+        head = telegram.head
+        at: datetime = head["reported_at"]
         number = (head["event_id"], head["serial"])
         while True:
             places = [(head["status"], each["area_code"], at) for each in telegram.records]
@@ -265,9 +266,7 @@ class _Held:
         """When the bulletin was published that a 訂正 or 取消 is about; its own time where there is none."""
         own, serial = head["reported_at"], head["serial"]
         near = [
-            at
-            for number, at in self._issued[event]
-            if -_SECOND < own - at <= _CORRECTS_WITHIN and (serial is None or serial == number)
+            at for number, at in self._issued[event] if -_SECOND < own - at <= _CORRECTS_WITHIN and (serial is None or serial == number)
         ]
         return max(near, default=own)
 

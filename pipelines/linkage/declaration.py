@@ -112,9 +112,7 @@ def past(feed: str, *, value: str, reach: timedelta, every: timedelta, read: Lit
     return Past(feed=feed, value=value, reach=reach, every=every, read=read)
 
 
-def as_of(
-    feed: str, *, read: Literal["owned", "all"] = "owned", where: Mapping[str, tuple[str | bool, ...]] | None = None
-) -> AsOf:
+def as_of(feed: str, *, read: Literal["owned", "all"] = "owned", where: Mapping[str, tuple[str | bool, ...]] | None = None) -> AsOf:
     """Reference records of ``feed``, those only of which each field in ``where`` has one of the values named there.
 
     One feed may be read under several names, to ask of it what holds, and what held of one kind.

@@ -139,9 +139,7 @@ class DeriveFold:
         for name, each in beside:
             self.past.beside[name] = Grid(feeds[each.feed], value=each.value, every=each.every, bridge=timedelta(0))
         self._beside = {each.feed: _Beside(self.past.beside[name], each.reach // each.every) for name, each in beside}
-        self._references = {
-            name: Reference(feeds[each.feed], each.where) for name, each in linkage.given.items() if isinstance(each, AsOf)
-        }
+        self._references = {name: Reference(feeds[each.feed], each.where) for name, each in linkage.given.items() if isinstance(each, AsOf)}
         self._by_feed: dict[str, list[str]] = {}
         for name in self._references:
             self._by_feed.setdefault(linkage.given[name].feed, []).append(name)

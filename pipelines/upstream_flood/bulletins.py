@@ -10,7 +10,7 @@ Only what was sent as 通常 (``STATUS``) is ever shown: what was sent as 訓練
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
 
 from pipelines.linkage.grid import instant
@@ -68,6 +68,7 @@ def sentence(bulletin: Mapping[str, Any] | None) -> tuple[str, str]:
     """What is officially said of a stretch, Japanese and English. None: no bulletin is known.
 
     Example:
+        >>> from datetime import datetime
         >>> at = datetime(2021, 8, 13, 15, 10, tzinfo=JST)
         >>> told = {"area": "六角川", "standing": "stands", "level": 3, "name": "氾濫警戒情報", "code": "30", "reported_at": at}
         >>> sentence(told)[0]
@@ -84,7 +85,10 @@ def sentence(bulletin: Mapping[str, Any] | None) -> tuple[str, str]:
     area, name, code, level = (bulletin[each] for each in ("area", "name", "code", "level"))
     match bulletin["standing"]:
         case "stands":
-            return f"公式: {area} {name}（警戒レベル{level}相当、{when_ja}）", f"Official, {area}: level {level}, {name} ({when_en})"
+            return (
+                f"公式: {area} {name or f'コード{code}'}（警戒レベル{level}相当、{when_ja}）",
+                f"Official, {area}: level {level}, {name or f'code {code}'} ({when_en})",
+            )
         case "released":
             return f"公式: {area} {name}（{when_ja}）", f"Official, {area}: released, {name} ({when_en})"
     before_ja = "" if level is None else f"。直前は警戒レベル{level}相当"
@@ -105,6 +109,7 @@ def beside(ours: tuple[str, str], level: str | None, bulletin: Mapping[str, Any]
         bulletin: what ``official`` gives; None: nothing is said beside.
 
     Example:
+        >>> from datetime import datetime
         >>> at = datetime(2021, 8, 13, 15, 10, tzinfo=JST)
         >>> told = {"area": "六角川", "standing": "stands", "level": 4, "name": "氾濫危険情報", "code": "40", "reported_at": at}
         >>> beside(("早期注意", "Early notice"), "L2", told)[1]

@@ -229,5 +229,7 @@ def _about_gauge(rule: Telling, ground: Network, each: Episode) -> dict[str, Any
     return _NOTHING | {"state": state, "time": instant(time_ms), "headline_ja": ja, "headline_en": en, "because": because}
 
 
-_NOTHING = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "official", "model"))
+_NOTHING = dict.fromkeys(
+    ("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "official", "model")
+)
 """What only a notice about a level has."""

@@ -117,7 +117,10 @@ def explained(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], g: 
 
 def _derived_again(linkage: Linkage, row: dict[str, Any], heard: dict[str, pl.DataFrame]) -> dict[str, Any] | None:
     for each in row["because"]["ranges"]:
-        named = pl.col(KEYS[each["feed"]]).is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
+        named = (
+            pl.col(KEYS[each["feed"]]).is_in(each["keys"]),
+            pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"]),
+        )
         heard[each["feed"]] = heard[each["feed"]].filter(*named)
     return derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
 

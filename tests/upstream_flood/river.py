@@ -179,7 +179,8 @@ def frame(feed_name: str, records: Iterable[Mapping[str, Any]], offset: int = 0)
 
 def feed_of(record: Mapping[str, Any]) -> str:
     return next(
-        name for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features"), (BULLETIN, "standing"))
+        name
+        for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features"), (BULLETIN, "standing"))
         if field in record
     )
 

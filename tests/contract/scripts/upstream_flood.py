@@ -179,7 +179,8 @@ def _gauge(gauge_id: str, since: float = -10_000, **changed: Any) -> dict[str, A
         "downstream_id": CHAIN[at + 1] if gauge_id in CHAIN[:-1] else None,
         "l1_standby_m": None if gauge_id == "f" else 1.0, "l2_caution_m": None if gauge_id == "f" else 1.6, "l3_evacuation_m": None,
         "l4_danger_m": None, "l1_is": "rare", "sign_lost_below_m": 1.7 if gauge_id == "h" else None, "kind": "river", "as_input": "used",
-        "reports": "always", "start_level_m": None, "raise_at_p": None, "thresholds_differ": None, "forecast_area": AREAS.get(gauge_id), **changed,
+        "reports": "always", "start_level_m": None, "raise_at_p": None, "thresholds_differ": None,
+        "forecast_area": AREAS.get(gauge_id), **changed,
     }  # fmt: skip
 
 
