@@ -29,6 +29,7 @@ __all__ = ["GaugesError", "GaugesSettings", "check_cell", "frame", "read", "writ
 
 FEED = "river.gauge.v1"
 _JST = timezone(timedelta(hours=9))
+_AREA = re.compile(r"\d{10}|\d{12}", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _LIMITS = {"lat_deg": 90.0, "lon_deg": 180.0}
 
@@ -163,12 +164,20 @@ def _cell(name: str, kind: Any) -> _Code:
         return lambda cell: None if cell == "" else code(cell)
     if isinstance(kind, dict):
         return _instant if kind["type"] == "long" else _one_of(kind["symbols"])
+    if name == "forecast_area":
+        return _area
     return {"string": _said, "long": _whole, "double": _number(_LIMITS.get(name, 10_000.0))}[kind]
 
 
 def _said(cell: str) -> str:
     if not cell.strip():
         raise _Misfit("not be blank")
+    return cell
+
+
+def _area(cell: str) -> str:
+    if not _AREA.fullmatch(cell):
+        raise _Misfit("be a code of 12 digits (予報区域) or 10 (発表区間)")
     return cell
 
 

@@ -16,7 +16,9 @@ of names, else with the first one after it, else on 1 January 2000.
 
 **Versions.** A 訂正 is a version of the bulletin that it corrects, a 取消 withdraws it: the newest one of the same event and, where it is
 told, the same number, published up to a day before. Where there is none, a 訂正 stands by itself, and a 取消 is a dead letter: what it
-should have withdrawn stands. Of two versions that were sent in one second the later number counts, then the higher level.
+should have withdrawn stands. Of two versions that were sent in one second the later number counts, then the higher level. Two bulletins
+of one stretch that were published in one minute under two numbers are two: the one that was sent later is put a millisecond later, so that
+neither takes the other with it when it is corrected or withdrawn.
 
 **Delivery guarantee.** Every stretch of every good telegram and every letter exactly once for each file that holds it. Offsets and
 versions depend on the files alone, so that reading from any time gives the same rows at the same positions.
@@ -50,6 +52,8 @@ __all__ = ["JmaBulletins", "JmaError", "JmaSettings", "drills", "open"]
 BULLETINS, DEAD = "river.flood-bulletin.v1", "dead.v1"
 
 _CORRECTS_WITHIN = timedelta(days=1)
+_APART, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
+"""Bulletins of one minute under different numbers lie so far apart, and always within the second in which they were published."""
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _LETTER_BYTES = 512 << 10
 _RANK = ("issued", "other", "corrected", "cancelled")
@@ -226,6 +230,7 @@ class _Held:
     """The bulletins so far, so that a 訂正 or 取消 finds the one that it is about."""
 
     def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str, datetime], tuple[str, str | None]] = {}
         self._issued: dict[tuple[str, str, str], list[tuple[str | None, datetime]]] = defaultdict(list)
         self._newest: dict[tuple[tuple[str, str, str], datetime], dict[str, dict[str, Any]]] = defaultdict(dict)
         self._contents: dict[tuple[str, str, datetime, datetime], list[dict[str, Any]]] = defaultdict(list)
@@ -235,7 +240,7 @@ class _Held:
         head = telegram.head
         event = (head["status"], head["rivers_are"], head["event_id"])
         issued = head["info_type"] in ("issued", "other")
-        about = head["reported_at"] if issued else self._about(event, head)
+        about = self._own(telegram) if issued else self._about(event, head)
         if telegram.records:
             self._issued[event].append((head["serial"], about))
         stretches = {each["area_code"]: {**each, "reported_at": about} for each in telegram.records}
@@ -246,13 +251,22 @@ class _Held:
             newest[record["area_code"]] = record
             yield self._numbered(record)
 
+    def _own(self, telegram: Telegram) -> datetime:
+        """When a bulletin was published, put behind those of the same stretches and minute that have another number."""
+        head = telegram.head
+        at: datetime = head["reported_at"]
+        number = (head["event_id"], head["serial"])
+        while True:
+            places = [(head["status"], each["area_code"], at) for each in telegram.records]
+            if all(self._numbers.setdefault(place, number) == number for place in places):
+                return at
+            at += _APART
+
     def _about(self, event: tuple[str, str, str], head: Mapping[str, Any]) -> datetime:
         """When the bulletin was published that a 訂正 or 取消 is about; its own time where there is none."""
         own, serial = head["reported_at"], head["serial"]
         near = [
-            at
-            for number, at in self._issued[event]
-            if timedelta(0) <= own - at <= _CORRECTS_WITHIN and (serial is None or serial == number)
+            at for number, at in self._issued[event] if -_SECOND < own - at <= _CORRECTS_WITHIN and (serial is None or serial == number)
         ]
         return max(near, default=own)
 

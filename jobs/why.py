@@ -1,4 +1,4 @@
-"""``tsunagu why``: shows the readings that a notice rests on and what weighed most, and derives it again from them."""
+"""``tsunagu why``: shows the readings and bulletins that a notice rests on and what weighed most, and derives it again from them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from jobs.sources import arrivals
 from jobs.start import engine, tick
 from jobs.words import counted, jst
 from pipelines.linkage import CLOCK, Derive, Linkage, Start
+from pipelines.upstream_flood.bulletins import BULLETIN_FEED, sentence
 from schemas import feed
 
 __all__ = ["Why", "WhyError", "derived_again", "run"]
 
 LEVELS = "river.level.v1"
+KEYS = {LEVELS: "gauge_id", BULLETIN_FEED: "area_code"}
+"""Field that the keys of a range name."""
 CLOSED = ("cleared", "withdrawn")
 
 
@@ -55,10 +58,11 @@ def run(settings: Why) -> int:
         good, verdict = _verdict(linkage, row, said_again(linkage, row, settings.sources, known))
         print(verdict)
         return 0 if good else 1
-    readings = _readings(settings.sources, row)
+    records = _records(settings.sources, row)
+    readings = records[LEVELS]
     names = {gauge_id: name for gauge_id, name in known["river.gauge.v1"].select("gauge_id", "name").iter_rows()}
-    print("\n".join(_told(row, readings, names)))
-    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, {LEVELS: readings} | known))
+    print("\n".join([*_told(row, readings, names), *_bulletins(row, records[BULLETIN_FEED])]))
+    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, records | known))
     print(verdict)
     return 0 if good else 1
 
@@ -116,23 +120,24 @@ def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
     return mine.tail(1)
 
 
-def _readings(sources: Sequence[str], row: dict[str, Any]) -> pl.DataFrame:
-    """The readings in the ranges of a fact that had arrived when it was said."""
-    frames = [feed(LEVELS).empty()]
-    begin = min(each["from_time"] for each in row["because"]["ranges"])
-    for chunk in arrivals(sources, begin, row["said_at"] + timedelta(milliseconds=1)):
-        if LEVELS in chunk:
-            frames += list(_within(chunk[LEVELS], row))
-    return pl.concat(frames)
+def _records(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFrame]:
+    """The readings and bulletins in the ranges of a fact that had arrived when it was said.
 
-
-def _within(levels: pl.DataFrame, row: dict[str, Any]) -> Iterator[pl.DataFrame]:
+    What a range names is looked for from its begin on: a bulletin holds until the next one, and may be older by years than any reading.
+    """
+    frames = {name: [feed(name).empty()] for name in KEYS}
     for each in row["because"]["ranges"]:
-        yield levels.filter(
-            pl.col("region") == row["region"],
-            pl.col("gauge_id").is_in(each["keys"]),
-            pl.col("observed_at").is_between(each["from_time"], each["to_time"]),
-        )
+        name = each["feed"]
+        for chunk in arrivals(sources, each["from_time"], row["said_at"] + timedelta(milliseconds=1)):
+            if name in chunk:
+                frames[name].append(_within(chunk[name], each, row["region"]))
+    return {name: pl.concat(some) for name, some in frames.items()}
+
+
+def _within(records: pl.DataFrame, named: Mapping[str, Any], region: str) -> pl.DataFrame:
+    mine = pl.col("region") == region if "region" in records.columns else pl.lit(True)
+    time = pl.col(feed(named["feed"]).time)
+    return records.filter(mine, pl.col(KEYS[named["feed"]]).is_in(named["keys"]), time.is_between(named["from_time"], named["to_time"]))
 
 
 def _told(row: dict[str, Any], readings: pl.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
@@ -147,10 +152,26 @@ def _told(row: dict[str, Any], readings: pl.DataFrame, names: Mapping[str, str])
     if not row["because"]["weighed_most"]:
         yield "  nothing: this is about the gauge itself"
     yield "readings that it rests on:"
-    for each in row["because"]["ranges"]:
+    for each in (each for each in row["because"]["ranges"] if each["feed"] == LEVELS):
         yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {readings.height} readings of {counted(len(each['keys']), 'gauge')}"
     newest = readings.filter(pl.col("level_m").is_not_null()).sort("observed_at", "offset").group_by("gauge_id", maintain_order=True).last()
     for gauge_id, observed_at, level_m in (
         newest.sort("observed_at", descending=True).select("gauge_id", "observed_at", "level_m").iter_rows()
     ):
         yield f"  {level_m:7.2f} m at {jst(observed_at)}  {names.get(gauge_id, '')} ({gauge_id})"
+
+
+def _bulletins(row: dict[str, Any], bulletins: pl.DataFrame) -> Iterator[str]:
+    """What is officially said beside it, and every version of every bulletin that this rests on."""
+    ranges = [each for each in row["because"]["ranges"] if each["feed"] == BULLETIN_FEED]
+    if not ranges:
+        return
+    yield "official bulletins beside it:"
+    yield from (f"  {each}" for each in sentence(row["official"]))
+    for each in ranges:
+        yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {counted(bulletins.height, 'record')} of {', '.join(each['keys'])}"
+    for each in bulletins.sort("reported_at", "version", descending=True).iter_rows(named=True):
+        level = "" if each["level"] is None else f", level {each['level']}"
+        told = f"{each['name'] or ''} code {each['code'] or 'unknown'}".strip()
+        what = f"{each['info_type']}, {each['op']}, {each['standing']}{level}"
+        yield f"  {jst(each['reported_at'])}  {told}: {what}, arrived {jst(each['arrived'])}"

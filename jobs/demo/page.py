@@ -10,6 +10,7 @@ import polars as pl
 
 from jobs.demo.template import fill
 from jobs.demo.told import JST, LEVEL_NAMES, NOT_KNOWN, Entry, entries, lead_quartiles, newest_gauges
+from pipelines.upstream_flood.bulletins import sentence
 
 __all__ = ["render"]
 
@@ -179,8 +180,14 @@ def _row(entry: Entry, start: datetime) -> dict[str, Any]:
         "peak": _cm(entry.peak_m),
         "p": entry.first.get("p_exceed"),
         "eta": _eta(entry.first, start),
+        "official": _official(entry.first.get("official")),
         "why": [_weighed(each, start) for each in (entry.first.get("because") or {}).get("weighed_most") or []],
     }
+
+
+def _official(bulletin: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """What was officially said when the notice was; null: nothing was known, or there is no notice."""
+    return None if bulletin is None else dict(zip(("ja", "en"), sentence(bulletin), strict=True))
 
 
 def _weighed(weighed: Mapping[str, Any], start: datetime) -> dict[str, Any]:

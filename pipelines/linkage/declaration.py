@@ -6,7 +6,7 @@ A declaration reads like a sentence and does nothing; the engine is built from i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -64,10 +64,14 @@ class Past:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsOf:
-    """Reference records, read as of their time: each holds from then until a later one of the same key."""
+    """Reference records, read as of their time: each holds from then until a later one of the same key.
+
+    ``where`` names values that a field may have: a record with another value ends nothing, the one before it goes on to hold.
+    """
 
     feed: str
     read: Literal["owned", "all"]
+    where: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +112,17 @@ def past(feed: str, *, value: str, reach: timedelta, every: timedelta, read: Lit
     return Past(feed=feed, value=value, reach=reach, every=every, read=read)
 
 
-def as_of(feed: str, *, read: Literal["owned", "all"] = "owned") -> AsOf:
-    """Reference records of ``feed``; ``read="all"``: each worker reads the whole feed, not only its own keys."""
-    return AsOf(feed=feed, read=read)
+def as_of(feed: str, *, read: Literal["owned", "all"] = "owned", where: Mapping[str, tuple[str | bool, ...]] | None = None) -> AsOf:
+    """Reference records of ``feed``, those only of which each field in ``where`` has one of the values named there.
+
+    One feed may be read under several names, to ask of it what holds, and what held of one kind.
+
+    Args:
+        feed: name of the feed; its identity less its time is the key.
+        read: *all*: each worker reads the whole feed, not only its own keys.
+        where: values that a field may have; asked of the highest version of each record.
+    """
+    return AsOf(feed=feed, read=read, where=where or {})
 
 
 class Linkage(Protocol):

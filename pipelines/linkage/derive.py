@@ -139,9 +139,11 @@ class DeriveFold:
         for name, each in beside:
             self.past.beside[name] = Grid(feeds[each.feed], value=each.value, every=each.every, bridge=timedelta(0))
         self._beside = {each.feed: _Beside(self.past.beside[name], each.reach // each.every) for name, each in beside}
-        self._references = {name: Reference(feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, AsOf)}
-        self._by_feed = {linkage.given[name].feed: name for name in self._references}
-        self._for_each = self._by_feed[linkage.for_each]
+        self._references = {name: Reference(feeds[each.feed], each.where) for name, each in linkage.given.items() if isinstance(each, AsOf)}
+        self._by_feed: dict[str, list[str]] = {}
+        for name in self._references:
+            self._by_feed.setdefault(linkage.given[name].feed, []).append(name)
+        self._for_each = self._by_feed[linkage.for_each][0]
         self._together = [name for name in subjects.identity if name != subjects.time].index(linkage.together_by)
         self._owns = owns
         self._reach, self._settles = declared.reach // declared.every, -(-settles_ms // self._every_ms)
@@ -172,11 +174,12 @@ class DeriveFold:
             changed = self._beside[feed].grid.add(batch)
             self._touch(None if changed is None else self.past.slot_of(changed * self._beside[feed].grid.every_ms))
         else:
-            changed_ms = self._references[self._by_feed[feed]].add(batch)
-            if changed_ms is not None:
-                self._grounds.clear()
-                self._knows_all = False
-                self._touch(self.past.slot_of(changed_ms))
+            for name in self._by_feed[feed]:
+                changed_ms = self._references[name].add(batch)
+                if changed_ms is not None:
+                    self._grounds.clear()
+                    self._knows_all = False
+                    self._touch(self.past.slot_of(changed_ms))
 
     def due(self, tick_ms: int) -> bool:
         """Whether anything can have changed since the last evaluation."""

@@ -20,11 +20,13 @@ class Reference:
     """Reference records as of a time: of each key the one that holds then.
 
     A record counts from its own time, but from no earlier than its arrival less the patience of its feed: what
-    is settled stays, and who reads later finds the same. It ends at its ``valid_until`` where the feed has one.
+    is settled stays, and who reads later finds the same. It ends at its ``valid_until`` where the feed has one. One whose
+    fields have other values than ``where`` names holds at no time, and the one before it goes on to hold.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, where: Mapping[str, tuple[str | bool, ...]] | None = None) -> None:
         self._feed = feed
+        self._where = dict(where or {})
         self._patience_ms = milliseconds(feed.patience)
         self._key_fields = [name for name in feed.identity if name != feed.time]
         self._records: dict[Key, dict[tuple[int, int], tuple[int, dict[str, Any]]]] = {}
@@ -76,9 +78,13 @@ class Reference:
         for (time, version), (counts, record) in known.items():
             if counts <= at_ms and (time not in stated or version > stated[time][0]):
                 stated[time] = (version, record)
-        standing = [time for time, (_, record) in stated.items() if record.get("op") != "withdrawn"]
+        standing = [time for time, (_, record) in stated.items() if record.get("op") != "withdrawn" and self._asked(record)]
         if not standing:
             return None
         record = stated[max(standing)][1]
         until = record.get("valid_until")
         return None if until is not None and until <= at_ms else record
+
+    def _asked(self, record: Mapping[str, Any]) -> bool:
+        """Whether its fields have values that are asked for."""
+        return all(record[name] in values for name, values in self._where.items())

@@ -94,7 +94,7 @@ class TallyFold:
         self._settles_ms, self._line_ms = settles_ms, NEVER
         """Behind the line: what arrived since the last fold is not counted yet, and may be so much older."""
         self._held = {name: _Held(each, feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, Records)}
-        self._references = {name: Reference(feeds[each.feed]) for name, each in linkage.given.items() if isinstance(each, AsOf)}
+        self._references = {name: Reference(feeds[each.feed], each.where) for name, each in linkage.given.items() if isinstance(each, AsOf)}
         self._feeds = {name: each.feed for name, each in linkage.given.items()}
         self._said = _Said(self._says)
         self._folded_ms = NEVER

@@ -75,6 +75,8 @@ class Evidence:
     """Its change of the last hour, metres; 0 where not known."""
     jump_m: Array
     """Its change since the reading before, metres; 0 where not known."""
+    witnessed: Array
+    """Whether one of the gauges around is fresh, which would have seen a rise."""
     anchor: Array
     """Slot of the newest level; ``NEVER``: none."""
     variant: Array
@@ -109,7 +111,7 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
     features = np.zeros((*fresh.shape, len(FEATURES)))
     features[..., :7] = own[..., :7]
     _shape(features)
-    upstream, all_inputs = _surroundings(net, own, fresh, features)
+    upstream, all_inputs, witnessed = _surroundings(net, own, fresh, features)
     features[~fresh] = 0.0
     return Evidence(
         of=of,
@@ -118,6 +120,7 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
         level_m=level,
         rise_m=own[..., 7],
         jump_m=_jump(net, past, anchor) * fresh,
+        witnessed=witnessed,
         anchor=anchor,
         variant=np.where(upstream < HALF, 0, np.where(all_inputs < HALF, 1, 2)) * np.isfinite(net.learned.scale_m),
         stale=stale[distinct],
@@ -196,8 +199,9 @@ def _shape(features: Array) -> None:
     features[..., 10] = 1.0
 
 
-def _surroundings(net: Network, own: Array, fresh: Array, features: Array) -> tuple[Array, Array]:
-    """Fills the columns of upstream and neighbours; returns the shares of upstream and of all inputs that are fresh."""
+def _surroundings(net: Network, own: Array, fresh: Array, features: Array) -> tuple[Array, Array, Array]:
+    """Fills the columns of upstream and neighbours; returns the shares of upstream and of all inputs that are fresh, and whether one of
+    those around is."""
     mean, there, rising, most = _means(net.inputs, own[..., (0, 2, 3, 4, 5)], fresh)
     for group in range(3):
         column = 11 + 6 * group
@@ -210,7 +214,7 @@ def _surroundings(net: Network, own: Array, fresh: Array, features: Array) -> tu
     features[..., 36] = np.maximum(around[..., 1], 0) * np.clip(around[..., 0], 0, 1)
     wanted = net.inputs.count
     up = _share(there[:, :3].sum(axis=1), wanted[:3].sum(axis=0), where_none=1.0)
-    return up, _share(there.sum(axis=1), wanted.sum(axis=0), where_none=0.0)
+    return up, _share(there.sum(axis=1), wanted.sum(axis=0), where_none=0.0), there[:, 3] > 0
 
 
 def _share(there: Array, wanted: Array, *, where_none: float) -> Array:

@@ -1,6 +1,7 @@
 """Upstream flood: towns along one river tell each other early that the water rises."""
 
 from pipelines.linkage import Derive, as_of, hours, past
+from pipelines.upstream_flood.bulletins import BULLETIN_FEED, STATUS
 from pipelines.upstream_flood.rule import EVERY, FloodRule
 
 __all__ = ["upstream_flood"]
@@ -14,6 +15,8 @@ upstream_flood = Derive(
         levels=past("river.level.v1", value="level_m", reach=hours(48), every=EVERY),
         gauges=as_of("river.gauge.v1", read="all"),
         model=as_of("river.flood-model.v1", read="all"),
+        bulletins=as_of(BULLETIN_FEED, read="all", where={"status": (STATUS,)}),
+        understood=as_of(BULLETIN_FEED, read="all", where={"status": (STATUS,), "standing": ("stands", "released")}),
     ),
     rule=FloodRule(),
 )

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.space import distance_m
+from pipelines.upstream_flood.bulletins import STATUS, official
 from pipelines.upstream_flood.model import Learned, learned
 
-__all__ = ["LEVELS", "Network", "network"]
+__all__ = ["LEVELS", "Beside", "Network", "beside", "network"]
 
 Array = NDArray[Any]
 Key = tuple[str, ...]
@@ -55,6 +56,22 @@ class Network:
     learned: Learned
     fingerprint: Array
     """rows × 4: a number that is another where threshold or model are others."""
+    beside: Beside | None = None
+    """What is officially in force; None: no bulletins are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What is officially in force at each row, to be shown beside what is said of it."""
+
+    area: tuple[str | None, ...]
+    """Code of the stretch whose bulletins hold there; None: none is known."""
+    official: tuple[Record | None, ...]
+    """The field ``official`` of a notice; None: no bulletin is known."""
+    since_ms: Array
+    """When the oldest bulletin was published that this rests on; the largest number: none is known."""
+    fingerprint: Array
+    """A number that is another where ``official`` is another; 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +132,26 @@ def network(
             [[crc32(f"{name} {limit}".encode()) for limit in row] for name, row in zip(known.names, thresholds.tolist(), strict=True)],
             np.int64,
         ).reshape(len(keys), 4),
+    )
+
+
+def beside(records: Sequence[Record | None], held: Mapping[Key, Record], understood: Mapping[Key, Record]) -> Beside:
+    """What is officially in force at each row.
+
+    Args:
+        records: the gauge record of each row.
+        held: (status, area_code) → the bulletin that holds.
+        understood: the same of those whose standing is known.
+    """
+    area = tuple(None if record is None else record.get("forecast_area") for record in records)
+    found = [(None, None) if code is None else (held.get((STATUS, code)), understood.get((STATUS, code))) for code in area]
+    told = tuple(official(*both) for both in found)
+    rests_on = [[each["reported_at"] for each in both if each is not None] for both in found]
+    return Beside(
+        area=area,
+        official=told,
+        since_ms=np.array([min(times, default=2**62) for times in rests_on], np.int64),
+        fingerprint=np.array([0 if each is None else crc32(repr(each).encode()) for each in told], np.int64),
     )
 
 

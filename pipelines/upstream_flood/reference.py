@@ -77,7 +77,7 @@ class CarriedOn(FloodRule):
         return [self._told(grounds(each.slot), past, each) for each in episodes]
 
     def _told(self, ground: Network, past: Grid, each: Episode) -> dict[str, Any]:
-        nothing = dict.fromkeys(("p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "confirmed", "model"))
+        nothing = dict.fromkeys(("p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "confirmed", "official", "model"))
         region, gauge_id = ground.keys[each.row]
         end_ms = each.slot * past.every_ms
         return nothing | {

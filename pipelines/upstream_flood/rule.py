@@ -15,6 +15,7 @@ or when it speaks without a level, has `no_threshold` when none is set above the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ from pipelines.upstream_flood.network import (
     SILENT_MIN,
     STALE_MIN,
     Network,
+    beside,
     network,
 )
 from pipelines.upstream_flood.telling import Telling
@@ -41,6 +43,7 @@ from pipelines.upstream_flood.words import OWN_STATES
 __all__ = ["FloodRule"]
 
 Array = NDArray[Any]
+Record = Mapping[str, Any]
 
 CLEAR_SHARE = 0.5
 """A notice may end below this share of the probability at which one is raised, and the safety net counts from it on."""
@@ -52,6 +55,8 @@ QUIET_H = 6
 EVERY = timedelta(minutes=10)
 """Width of a slot of the linkage."""
 SPIKE_M = 0.8
+MOST_MADE = 8
+"""So many compiled networks are kept at most."""
 
 
 class FloodRule(Telling):
@@ -62,6 +67,7 @@ class FloodRule(Telling):
     bridge = timedelta(minutes=400)
     net_from = CLEAR_SHARE
     """Share of the probability at which a notice is raised from which on the safety net counts."""
+    _made: tuple[tuple[tuple[Any, ...], Network], ...] = ()
     weights: Mapping[str, tuple[Any, Any, tuple[int, ...]]] = {
         "mu": (np.float64, np.nan, (4,)),
         "spread": (np.float64, np.nan, (4,)),
@@ -79,8 +85,19 @@ class FloodRule(Telling):
     }
 
     def ground(self, keys: Sequence[Key], tables: Mapping[str, Mapping[Key, Mapping[str, Any]]], every_ms: int) -> Network:
-        """The network, thresholds and models in force."""
-        return network(keys, tables["gauges"], tables["model"], FEATURES)
+        """The network, thresholds and models in force, and the official bulletins beside them."""
+        compiled = self._compiled(keys, tables["gauges"], tables["model"])
+        return replace(compiled, beside=beside(compiled.records, tables["bulletins"], tables["understood"]))
+
+    def _compiled(self, keys: Sequence[Key], gauges: Mapping[Key, Record], models: Mapping[Key, Record]) -> Network:
+        """The network without the bulletins, compiled once for the same records: bulletins are many and change none of it."""
+        of = (*keys, *gauges.values(), *models.values())
+        for known, made in self._made:
+            if len(known) == len(of) and all(a is b for a, b in zip(known, of, strict=True)):
+                return made
+        made = network(keys, gauges, models, FEATURES)
+        self._made = (*self._made[1 - MOST_MADE :], (of, made))
+        return made
 
     def weigh(self, ground: Network, past: Grid, slots: range) -> Mapping[str, Array]:
         """Forecast, probabilities and what they would raise or end, slot by slot."""
@@ -113,7 +130,7 @@ class FloodRule(Telling):
             "raises": raises & seen.fresh[..., None],
             "calm": passive & (level < limit - CLEAR_BELOW_M),
             "quiet": below & ~raises,
-            "unconfirmed": (np.abs(seen.jump_m) > spike) & (seen.features[..., FEATURES.index("around_share")] == 0),
+            "unconfirmed": (np.abs(seen.jump_m) > spike) & seen.witnessed & (seen.features[..., FEATURES.index("around_share")] == 0),
             "stale": seen.stale,
             "no_reading": seen.no_reading,
             "anchor": seen.anchor,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipelines.linkage.derive import Episode
 from pipelines.linkage.grid import Grid, instant
 from pipelines.linkage.sliding import Sliding
+from pipelines.upstream_flood.bulletins import BULLETIN_FEED, beside
 from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance, or_zero
 from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import LEVELS, Network
@@ -41,7 +42,7 @@ class Telling:
     renewal = timedelta(hours=3)
 
     def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
-        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not."""
+        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not, what is official."""
         code = np.zeros(len(row), np.int64)
         level = subject < len(LEVELS)
         if level.any():
@@ -55,6 +56,8 @@ class Telling:
             etas = _arrival_slots(ground, weighed, slot, row, subject)
             told = shown + ((etas % 2**15) << (18 + 15 * np.arange(3))).sum(axis=1)
             code[level] = told ^ ground.fingerprint[row, subject]
+            if ground.beside is not None:
+                code[level] ^= ground.beside.fingerprint[row] << 30
         return code
 
     def first(self, state: str) -> str:
@@ -147,11 +150,12 @@ def _about_level(ground: Network, past: Grid, weighed: Sliding, each: Episode, a
         "p_exceed": None if np.isnan(p) else round(round(p * 20) / 20, 2),
     }
     told = Told(gauge=ground.records[each.row] or {}, eta=etas[1], unconfirmed=unconfirmed, **shown)  # type: ignore[arg-type]
-    ja, en = sentence(told)
+    official = ground.beside.official[each.row] if ground.beside is not None else None
+    ja, en = beside(sentence(told), None if ended else LEVELS[each.subject], official)
     return shown | {
         "time": instant(end_ms), "eta_p10": etas[0], "eta_p50": etas[1], "eta_p90": etas[2],
         "confirmed": "unconfirmed" if unconfirmed else "confirmed", "headline_ja": ja, "headline_en": en,
-        "model": ground.learned.names[each.row],
+        "official": official, "model": ground.learned.names[each.row],
     }  # fmt: skip
 
 
@@ -160,7 +164,8 @@ def _held(grounds: Callable[[int], Network], past: Grid, each: Episode) -> list[
     now, begun = grounds(each.slot), past.slot_of(each.onset_ms) - 1
     if grounds(begun) is now:
         return [now]
-    return list({id(ground): ground for ground in map(grounds, range(each.slot, begun - 1, -1))}.values())
+    others = (ground for ground in map(grounds, range(each.slot, begun - 1, -1)) if ground.inputs is not now.inputs)
+    return [now, *{id(ground.inputs): ground for ground in others}.values()]
 
 
 def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode) -> dict[str, Any]:
@@ -173,7 +178,7 @@ def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode)
     weights = {name: float(parts[list(columns)].sum()) for name, columns in GROUPS.items()}
     heaviest = sorted((name for name in weights if round(weights[name], 2)), key=lambda name: (-abs(weights[name]), name))[:MOST_WEIGHED]
     return {
-        "ranges": [_range(sorted(ground.keys[other][1] for other in inputs), end_ms)],
+        "ranges": [_range(sorted(ground.keys[other][1] for other in inputs), end_ms), *_bulletins(ground, row, end_ms)],
         "weighed_most": [_weighed(ground, past, seen, row, name, weights[name]) for name in heaviest],
         "variant": VARIANTS[variant] if ground.learned.names[row] else "",
     }
@@ -181,6 +186,16 @@ def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode)
 
 def _range(keys: list[str], end_ms: int) -> dict[str, Any]:
     return {"feed": LEVEL_FEED, "keys": keys, "from_time": instant(end_ms) - REST_ON, "to_time": instant(end_ms)}
+
+
+def _bulletins(ground: Network, row: int, end_ms: int) -> list[dict[str, Any]]:
+    """The bulletins of the gauge's area: back to the oldest that what is told rests on, and as far as any notice rests on readings."""
+    area = None if ground.beside is None else ground.beside.area[row]
+    if ground.beside is None or area is None:
+        return []
+    every = _range([area], end_ms)
+    oldest = instant(min(int(ground.beside.since_ms[row]), end_ms))
+    return [every | {"feed": BULLETIN_FEED, "from_time": min(every["from_time"], oldest)}]
 
 
 def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, weight_m: float) -> dict[str, Any]:
@@ -214,5 +229,7 @@ def _about_gauge(rule: Telling, ground: Network, each: Episode) -> dict[str, Any
     return _NOTHING | {"state": state, "time": instant(time_ms), "headline_ja": ja, "headline_en": en, "because": because}
 
 
-_NOTHING = dict.fromkeys(("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "model"))
+_NOTHING = dict.fromkeys(
+    ("level", "p_exceed", "eta_p10", "eta_p50", "eta_p90", "observed_m", "threshold_m", "confirmed", "official", "model")
+)
 """What only a notice about a level has."""

@@ -82,7 +82,12 @@ def sentence(told: Told) -> tuple[str, str]:
     if told.observed_m is not None and told.observed_m >= told.threshold_m:
         return f"{place_ja}{level_ja}を超えています。{now_ja}{doubt_ja}", f"{place_en}over the {level_en}; {now_en}{doubt_en}"
     if told.p_exceed is None:
-        return f"{place_ja}{level_ja}の早期注意を続けます。{now_ja}", f"{place_en}the notice for the {level_en} goes on; {now_en}"
+        if told.observed_m is None:
+            return f"{place_ja}{level_ja}の早期注意中。{now_ja}", f"{place_en}the notice for the {level_en} stands; {now_en}"
+        return (
+            f"{place_ja}{level_ja}の早期注意中（可能性は計算できません）。{now_ja}{doubt_ja}",
+            f"{place_en}the notice for the {level_en} stands, its chance cannot be told; {now_en}{doubt_en}",
+        )
     when_ja, when_en = (
         ("", "") if told.eta is None else (f"、{told.eta.astimezone(JST):%H:%M}頃", f", about {told.eta.astimezone(JST):%H:%M}")
     )

@@ -29,7 +29,7 @@ from schemas import feed
 SAMPLES = Path(__file__).parents[2] / "data" / "jma-bulletins"
 ROKKAKU = (SAMPLES / "16_02_02_220728_VXKOii.xml").read_text(encoding="utf-8")
 REPORTED, SENT = datetime(2021, 8, 13, 6, 10, tzinfo=UTC), datetime(2021, 8, 13, 6, 21, 31, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, MILLISECOND = timedelta(minutes=1), timedelta(milliseconds=1)
 
 Frames = dict[str, pl.DataFrame]
 Write = Callable[..., Path]
@@ -400,6 +400,24 @@ def test_a_correction_that_names_another_stretch_withdraws_the_first(write: Writ
     ]
 
 
+@pytest.mark.parametrize(
+    ("last", "stands"),
+    [
+        (cancelled("1", after=5 * MINUTE), [("stands", 4)]),
+        (cancelled("2", after=timedelta(0), sent_after=5 * MINUTE), [("stands", 3)]),
+        (cancelled("2", after=5 * MINUTE), [("stands", 3)]),
+        (telegram("22", "氾濫注意情報（警戒情報解除）", sent_after=5 * MINUTE, info_type="訂正"), [("stands", 4)]),
+        (telegram("51", "氾濫発生情報", serial="2", after=5 * MINUTE, info_type="訂正"), [("stands", 5)]),
+    ],
+    ids=["first cancelled", "second cancelled with its time", "second cancelled", "first corrected", "second corrected"],
+)
+def test_of_two_bulletins_of_one_minute_neither_takes_the_other_with_it(write: Write, last: bytes, stands: list[tuple[Any, ...]]) -> None:
+    folder = write(telegram("30", "氾濫警戒情報"), telegram("40", "氾濫危険情報", serial="2", sent_after=MINUTE), last)
+    frames = read(folder)
+    assert frames[DEAD].is_empty()
+    assert [each[2:] for each in holding(frames[BULLETINS], REPORTED + 10 * MINUTE)] == stands
+
+
 def test_file_names_decide_nothing_where_times_and_numbers_do(write: Write, tmp_path: Path) -> None:
     telegrams = [
         telegram("30", "氾濫警戒情報"),
@@ -409,7 +427,8 @@ def test_file_names_decide_nothing_where_times_and_numbers_do(write: Write, tmp_
     ]
     forward = read(write(*telegrams))[BULLETINS]
     assert forward["info_type"].to_list() == ["issued", "issued", "corrected", "cancelled"]
-    assert forward["version"].is_unique().all()
+    assert forward.select("reported_at", "version").is_unique().all()
+    assert forward["reported_at"].unique().to_list() == [REPORTED, REPORTED + MILLISECOND]
     other = tmp_path / "other"
     other.mkdir()
     for nth, each in enumerate(reversed(telegrams)):

@@ -13,7 +13,7 @@ import polars as pl
 
 from connectors.kafka import partition_of
 from jobs.start import Place, engine
-from jobs.why import derived_again
+from jobs.why import KEYS, derived_again
 from pipelines.linkage import Came, Linkage, Match, Tally
 from schemas import feed
 from tests.contract.runs import Outcome, at_once, newest, standing, upto, value
@@ -116,9 +116,13 @@ def explained(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], g: 
 
 
 def _derived_again(linkage: Linkage, row: dict[str, Any], heard: dict[str, pl.DataFrame]) -> dict[str, Any] | None:
-    for each in row["because"]["ranges"]:
-        named = pl.col("gauge_id").is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
-        heard[each["feed"]] = heard[each["feed"]].filter(*named)
+    ranges = {each["feed"]: each for each in row["because"]["ranges"]}
+    for name in KEYS:
+        if name not in ranges:
+            heard[name] = heard[name].clear()
+            continue
+        keys, begin, end = (ranges[name][each] for each in ("keys", "from_time", "to_time"))
+        heard[name] = heard[name].filter(pl.col(KEYS[name]).is_in(keys), pl.col(feed(name).time).is_between(begin, end))
     return derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
 
 

@@ -63,6 +63,17 @@ def folds_only_the_newest_slot(patch: Patch) -> None:
     patch.setattr(DeriveFold, "_touch", newest_only)
 
 
+def counts_a_bulletin_from_its_arrival(patch: Patch) -> None:
+    """2: what comes within patience changes only what follows."""
+    made = Reference.__init__
+
+    def impatient(self: Any, *given: Any) -> None:
+        made(self, *given)
+        self._patience_ms = 0
+
+    patch.setattr(Reference, "__init__", impatient)
+
+
 def forgets_what_was_said(patch: Patch) -> None:
     """3: a successor does not read what was said."""
     patch.setattr(Said, "recall", lambda self, facts: None)
@@ -184,6 +195,11 @@ def names_too_little(patch: Patch) -> None:
     patch.setattr(telling, "REST_ON", timedelta(hours=3))
 
 
+def names_no_bulletins(patch: Patch) -> None:
+    """10: the reasons leave out what is officially said beside."""
+    patch.setattr(telling, "_bulletins", lambda *_: [])
+
+
 def in_runs(_: Patch) -> None:
     """Plays scripts until one fails."""
     for seed in range(TRIES):
@@ -201,7 +217,7 @@ BREAKS = [
     forgets_too_early, last_arrival_wins, folds_only_the_newest_slot, forgets_what_was_said, starts_from_the_commit,
     starts_at_the_last_tick, weighs_nothing_before_the_line, forgets_before_it_speaks, compares_with_what_it_said,
     never_speaks_of_who_never_spoke, calls_a_silent_gauge_known, waits_for_the_slowest, drops_bad_input, looks_at_the_clock,
-    never_forgets, names_too_little,
+    never_forgets, names_too_little, names_no_bulletins, counts_a_bulletin_from_its_arrival,
 ]  # fmt: skip
 
 

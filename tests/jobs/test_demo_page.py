@@ -54,6 +54,23 @@ def test_a_row_says_chance_time_and_why() -> None:
     assert row["why"][0] == {"gauge": "上", "what": "upstream mid", "at": 480, "level": 220, "adds": 42}
 
 
+def test_what_was_officially_said_stands_beside_where_there_was_something() -> None:
+    held = {
+        "area_code": "890904000100",
+        "area": "六角川",
+        "standing": "stands",
+        "level": 3,
+        "code": "30",
+        "name": "氾濫警戒情報",
+        "reported_at": at(8),
+    }
+    told = notices().with_columns(official=pl.when(pl.col("gauge_id") == "下").then(pl.lit(held, notices().schema["official"])))
+    rows = data(page.render(**flood() | {"notices": told}))["rows"]
+    assert [(row["gauge"], row["official"] and row["official"]["ja"][:11]) for row in rows] == [
+        ("上", None), ("下", "公式: 六角川 氾濫警"), ("横", None), ("下", "公式: 六角川 氾濫警"), ("横", None),
+    ]  # fmt: skip
+
+
 def test_gauges_carry_readings_thresholds_and_what_lies_below() -> None:
     told = data(page.render(**flood(sign_lost_below_m=2.0)))
     assert [gauge["id"] for gauge in told["gauges"]] == ["上", "下", "横", "無", "古", "眠"]

@@ -103,6 +103,13 @@ def test_a_record_that_ended_is_followed_by_a_later_one() -> None:
     assert holds(known, 99, 100, 149, 150) == [5.0, None, None, 6.0]
 
 
+def test_a_record_with_another_value_than_asked_for_ends_nothing() -> None:
+    known = Reference(LIMIT, {"limit": (5.0, 6.0)})
+    known.add(frame(LIMIT, [limit("a", 0, 5.0), limit("a", 100, 7.0), limit("a", 200, 6.0), limit("a", 200, 8.0, version=2, arrived=400)]))
+    assert holds(known, 0, 100, 200, 279, 280) == [5.0, 5.0, 6.0, 6.0, 5.0]
+    assert known.keys() == [("t", "a")]
+
+
 def test_the_earliest_change_is_told() -> None:
     known = reference()
     assert minute(known.add(frame(LIMIT, [limit("a", 100), limit("b", 50)])) or 0) == 50

@@ -53,8 +53,10 @@ def kilometres(a: Record, b: Record) -> float:
 class Oracle:
     """What stands after all records were read, from slot ``begin`` to slot ``end``."""
 
-    def __init__(self, readings: Sequence[Record], gauges: Sequence[Record], model: Record, begin: int, end: int) -> None:
-        self.begin, self.end, self.model = begin, end, model
+    def __init__(
+        self, readings: Sequence[Record], gauges: Sequence[Record], model: Record, begin: int, end: int, bulletins: Sequence[Record] = ()
+    ) -> None:
+        self.begin, self.end, self.model, self.bulletins = begin, end, model, bulletins
         self.gauges = gauges
         self.ids = sorted({each["gauge_id"] for each in gauges})
         self.learned = {each["gauge_id"]: each for each in model["gauges"]}
@@ -302,8 +304,28 @@ class Oracle:
     def wording(self, g: str, level: str, k: int) -> tuple[Any, ...]:
         """It is told anew when this changes: above the level the water in steps of .1 m, else what it shows and its doubts."""
         if self.fresh(g, k) and self.passed(g, level, k):
-            return ("passed", round(self.level(g, k) / 0.1))
-        return (*self.about(g, level, k), self.fresh(g, k) and self.doubtful(g, k))
+            return ("passed", round(self.level(g, k) / 0.1), self.official(g, k))
+        return (*self.about(g, level, k), self.fresh(g, k) and self.doubtful(g, k), self.official(g, k))
+
+    def official(self, g: str, k: int) -> tuple[Any, ...] | None:
+        """Standing, level and time of the bulletin that holds for the gauge's stretch at the end of a slot.
+
+        A version counts from when it was published, from three hours before it came at the earliest.
+        """
+        area = (self.gauge(g, k) or {}).get("forecast_area")
+        newest: dict[datetime, Record] = {}
+        for each in self.bulletins:
+            counts = max(each["reported_at"], each["arrived"] - timedelta(hours=3))
+            if each["status"] != "actual" or area is None or each["area_code"] != area or counts > moment(k):
+                continue
+            held = newest.get(each["reported_at"])
+            if held is None or each["version"] > held["version"]:
+                newest[each["reported_at"]] = each
+        standing = [newest[time] for time in sorted(newest) if newest[time]["op"] == "stated"]
+        if not standing:
+            return None
+        understood = [each["level"] for each in standing if each["standing"] != "unknown"]
+        return standing[-1]["standing"], understood[-1] if understood else None, standing[-1]["code"], standing[-1]["reported_at"]
 
     def times(self, g: str, level: str, k: int) -> tuple[datetime | None, ...]:
         """When the level is passed with 10, 50 and 90 %, given that it is within six hours."""
@@ -331,7 +353,8 @@ class Oracle:
             return False
         jump = max(self.value(g, anchor), self.floor(g, k)) - max(self.value(g, before), self.floor(g, k))  # type: ignore[operator, type-var]
         scale = self.learned[g]["scale_m"] if g in self.learned else 0.8
-        return abs(jump) > max(0.8, scale) and self.features(g, k)["around_share"] == 0
+        witnesses = [other for other, _ in self.inputs(g, k)["around"] if self.fresh(other, k)]
+        return abs(jump) > max(0.8, scale) and bool(witnesses) and self.features(g, k)["around_share"] == 0
 
     # -- silence --
 
@@ -357,7 +380,7 @@ class Oracle:
     # -- episodes --
 
     def standing(self) -> set[tuple[Any, ...]]:
-        """(gauge, subject, onset, ended, state, p_exceed, times of passing) of all that should stand."""
+        """(gauge, subject, onset, ended, state, p_exceed, times of passing, what is official) of all that should stand."""
         found = {fact for g in self.ids for level in THRESHOLDS for fact in self.notices(g, level)}
         return found | {fact for g in self.ids for state in OWN_STATES for fact in self.own_states(g, state)}
 
@@ -367,20 +390,20 @@ class Oracle:
             if self.threshold(g, level, k) is None:
                 onset = None
             elif onset is not None and k - onset >= 2 * HOUR and (self.calm_twice(g, level, k) or self.quiet_long(g, level, k)):
-                out.append((g, level, moment(onset), moment(k), "cleared", *self.about(g, level, k)))
+                out.append((g, level, moment(onset), moment(k), "cleared", *self.about(g, level, k), self.official(g, k)))
                 onset = None
             elif onset is not None or self.raises(g, level, k):
                 new = onset is None
                 onset = k if onset is None else onset
                 if new or self.wording(g, level, k) != wording or k % (3 * HOUR) == 0:
-                    wording, shown = self.wording(g, level, k), self.about(g, level, k)
+                    wording, shown = self.wording(g, level, k), (*self.about(g, level, k), self.official(g, k))
         if onset is not None:
             out.append((g, level, moment(onset), None, "updated", *shown))
         return out
 
     def own_states(self, g: str, state: str) -> list[tuple[Any, ...]]:
         out, onset = [], None
-        nothing = (None, (None, None, None))
+        nothing = (None, (None, None, None), None)
         for k in range(self.begin, self.end + 1):
             if self.gauge(g, k) is None:
                 onset = None

@@ -24,7 +24,8 @@ from schemas.feeds import feed
 START = datetime(2024, 5, 28, tzinfo=UTC)
 EVERY_MS = 600_000
 LEVEL, GAUGE, MODEL, NOTICE = "river.level.v1", "river.gauge.v1", "river.flood-model.v1", "river.flood-notice.v1"
-FEEDS = {name: feed(name) for name in (LEVEL, GAUGE, MODEL, NOTICE, CLOCK)}
+BULLETIN = "river.flood-bulletin.v1"
+FEEDS = {name: feed(name) for name in (LEVEL, GAUGE, MODEL, BULLETIN, NOTICE, CLOCK)}
 KM_NORTH = 1 / 111.195
 """Degrees of latitude in a kilometre."""
 
@@ -77,7 +78,7 @@ def gauge(gauge_id: str = "93", *, north_km: float = 0.0, arrived: float = -9999
         "lat_deg": 36.0 + north_km * KM_NORTH,
         "lon_deg": 136.0, "downstream_id": None, "l1_standby_m": 2.0, "l2_caution_m": 3.0, "l3_evacuation_m": 4.0, "l4_danger_m": 5.0,
         "l1_is": "rare", "sign_lost_below_m": None, "kind": "river", "as_input": "used", "reports": "always", "start_level_m": None,
-        "raise_at_p": None, "thresholds_differ": None, "arrived": at(arrived),
+        "raise_at_p": None, "thresholds_differ": None, "forecast_area": None, "arrived": at(arrived),
     }  # fmt: skip
     return known | fields
 
@@ -130,6 +131,27 @@ def rounded(numbers: Iterable[float]) -> list[float]:
     return [float(np.float32(each)) for each in numbers]
 
 
+AREA = "890904000100"
+KINDS = {2: ("22", "氾濫注意情報（警戒情報解除）"), 3: ("30", "氾濫警戒情報"), 4: ("40", "氾濫危険情報"), 5: ("51", "氾濫発生情報")}
+
+
+def bulletin(minute: float, level: int | None = 3, *, arrived: float | None = None, **fields: Any) -> dict[str, Any]:
+    """An official bulletin of 六角川, which arrives eleven minutes after it was published; no level: a release."""
+    code, name = KINDS[level] if level else ("10", "氾濫注意情報解除")
+    known = {
+        "status": "actual", "area_code": AREA, "reported_at": at(minute), "version": 1, "op": "stated", "info_type": "issued",
+        "rivers_are": "forecast", "area": "六角川", "standing": "stands" if level else "released", "level": level, "code": code,
+        "name": name, "event_id": AREA, "title": "", "headline": "", "offices": [], "sent_at": at(minute), "rivers": [],
+        "prefectures": [], "municipalities": [], "stations": [], "arrived": at(minute + 11 if arrived is None else arrived),
+    }  # fmt: skip
+    return known | fields
+
+
+def not_understood(minute: float, **fields: Any) -> dict[str, Any]:
+    """One with a code that nobody knows."""
+    return bulletin(minute, None, standing="unknown", code="60", name=None) | fields
+
+
 def coefficients(beta: Mapping[str, Sequence[float]]) -> list[float]:
     table = np.zeros((len(VARIANTS), len(HORIZONS_H), len(FEATURES)))
     for name, by_horizon in beta.items():
@@ -157,7 +179,9 @@ def frame(feed_name: str, records: Iterable[Mapping[str, Any]], offset: int = 0)
 
 def feed_of(record: Mapping[str, Any]) -> str:
     return next(
-        name for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features")) if field in record
+        name
+        for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features"), (BULLETIN, "standing"))
+        if field in record
     )
 
 

@@ -65,6 +65,14 @@ def test_it_says_what_it_was_fitted_on_and_is_named_after_its_numbers() -> None:
     assert len(record["model"]) == 12
 
 
+def test_a_region_with_a_single_gauge_is_fitted_on_what_it_says_itself() -> None:
+    record = fitted(watched().filter(pl.col("gauge_id") == "93"), [gauge("93")])
+    assert [(each["gauge_id"], each["group"]) for each in record["gauges"]] == [("93", "rest")]
+    own = np.array(record["gauges"][0]["coefficients"]).reshape(3, 4, len(FEATURES))
+    assert own[0, :, :11].any()
+    assert not own[2].any()
+
+
 def test_it_fits_the_feed() -> None:
     (row,) = frame(MODEL, [learned() | {"arrived": at(0)}]).to_dicts()
     assert {name: row[name] == learned()[name] for name in learned()} == dict.fromkeys(learned(), True)

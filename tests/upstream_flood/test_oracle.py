@@ -15,14 +15,17 @@ import pytest
 
 from tests.upstream_flood.oracle import Oracle, slot_of
 from tests.upstream_flood.river import (
+    AREA,
     ERROR_STEPS,
     NO_LEVELS,
     Watch,
     at,
+    bulletin,
     errors,
     gauge,
     minute_of,
     model,
+    not_understood,
     reading,
     river,
     rounded,
@@ -41,6 +44,7 @@ def gauges(random: Random) -> list[dict[str, Any]]:
     """The river, with one gauge that learns a new threshold, one that asks for more certainty, one that is new."""
     known = [each | ODD if each["gauge_id"] not in ("205", "400") else each for each in river(raise_at_p=random.choice([None, 0.5]))]
     changed = random.uniform(12, 24) * 60
+    known = [each | {"forecast_area": AREAS.get(each["gauge_id"])} for each in known]
     known.append(known[1] | {"valid_from": at(changed), "l1_standby_m": 1.6033, "arrived": at(changed - 600)})
     known.append(gauge("98", north_km=8, downstream_id="92", since=random.uniform(2, 9) * 60, arrived=0, **ODD))
     known.append(gauge("99", north_km=1, kind="reservoir", **NO_LEVELS))
@@ -139,6 +143,7 @@ def stands(watch: Watch) -> set[tuple[Any, ...]]:
             each["state"].replace("raised", "updated"),
             each["p_exceed"],
             times(each),
+            official(each),
         )
         for each in watch.standing().values()
     }
@@ -148,14 +153,39 @@ def times(fact: Record) -> tuple[Any, ...]:
     return tuple(fact[name] for name in ("eta_p10", "eta_p50", "eta_p90"))
 
 
+def official(fact: Record) -> tuple[Any, ...] | None:
+    held = fact["official"]
+    return None if held is None else tuple(held[name] for name in ("standing", "level", "code", "reported_at"))
+
+
+AREAS = {"92": AREA, "93": AREA, "97": "8201813100"}
+
+
+def bulletins(random: Random) -> list[dict[str, Any]]:
+    """Of both stretches and of none, understood or not, corrected, withdrawn, late, and some for an exercise."""
+    out = []
+    for area_code in (*AREAS.values(), "4301310200"):
+        for _ in range(random.randint(2, 6)):
+            minute, level = random.randrange(-300, HOURS * 60), random.choice([None, 2, 3, 4, 5])
+            made = not_understood(minute) if random.random() < 0.2 else bulletin(minute, level)
+            made |= {"area_code": area_code, "status": random.choice(["actual"] * 5 + ["exercise"])}
+            out.append(made | {"arrived": at(minute + random.choice([2, 15, 100, 400]))})
+            if random.random() < 0.4:
+                over = {"op": random.choice(["stated", "withdrawn"]), "level": 3, "standing": "stands", "code": "31", "version": 2}
+                out.append(made | over | {"arrived": at(minute + random.choice([20, 150, 500]))})
+    unique = {(each["status"], each["area_code"], each["reported_at"], each["version"]): each for each in out}
+    return list(unique.values())
+
+
 def run(seed: int) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]], Watch]:
     random = Random(seed)
     known, numbers, records = gauges(random), learned(random), script(random)
+    said = bulletins(Random(-1 - seed))
     watch = Watch(*known, numbers)
-    for each in batches(random, records):
+    for each in batches(random, [*records, *said]):
         watch.step(*each)
     end = max(slot_of(at(HOURS * 60 + 210)), *(slot_of(each["observed_at"]) for each in records))
-    return stands(watch), Oracle(records, known, numbers, slot_of(at(-30)), end).standing(), watch
+    return stands(watch), Oracle(records, known, numbers, slot_of(at(-30)), end, said).standing(), watch
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -172,3 +202,8 @@ def test_the_scripts_are_worth_playing() -> None:
     assert {each["state"] for each in watch.said} >= {"raised", "updated", "cleared", "withdrawn"}
     assert any(each["eta_p50"] for each in watch.said)
     assert any(minute_of(each["onset"]) > 0 for each in watch.said)
+
+
+def test_official_bulletins_of_every_standing_are_shown() -> None:
+    shown = [each["official"]["standing"] for seed in (0, 1, 2) for each in run(seed)[2].said if each["official"]]
+    assert set(shown) == {"stands", "released", "unknown"}

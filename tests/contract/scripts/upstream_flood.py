@@ -16,6 +16,8 @@ PATIENCE_MIN, TICK_MIN = 180, 10
 CHAIN = ("a", "b", "c", "d")
 """Gauges from source to mouth. ``e`` stands beside, ``f`` has no thresholds, ``g`` never speaks, ``h`` loses its sign."""
 GAUGES = (*CHAIN, "e", "f", "g", "h")
+AREAS = {"a": "890904000100", "b": "890904000100", "c": "8201813100"}
+"""Gauges for which there are official bulletins, and of which stretch."""
 SPEAKING = tuple(each for each in GAUGES if each != "g")
 
 
@@ -38,11 +40,12 @@ def make(seed: int, end: int | None = None) -> Script:
         "river.gauge.v1": log("river.gauge.v1", known, lambda: 0),
         "river.flood-model.v1": log("river.flood-model.v1", _models(g, end), lambda: 0),
     }
+    said = _bulletins(random.Random(-1 - seed), end)
     again = [each if each not in on_time else _redrawn(each, g, end) for each in readings]
     return Script(
         seed=seed,
-        logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed},
-        other={"river.level.v1": log("river.level.v1", again, g.random), **fixed},
+        logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed, **_told(said)},
+        other={"river.level.v1": log("river.level.v1", again, g.random), **fixed, **_told(_retold(said, random.Random(seed), end))},
         silent=frozenset(
             each
             for each in {*_silent(on_time, end), *((f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare)}
@@ -176,8 +179,56 @@ def _gauge(gauge_id: str, since: float = -10_000, **changed: Any) -> dict[str, A
         "downstream_id": CHAIN[at + 1] if gauge_id in CHAIN[:-1] else None,
         "l1_standby_m": None if gauge_id == "f" else 1.0, "l2_caution_m": None if gauge_id == "f" else 1.6, "l3_evacuation_m": None,
         "l4_danger_m": None, "l1_is": "rare", "sign_lost_below_m": 1.7 if gauge_id == "h" else None, "kind": "river", "as_input": "used",
-        "reports": "always", "start_level_m": None, "raise_at_p": None, "thresholds_differ": None, **changed,
+        "reports": "always", "start_level_m": None, "raise_at_p": None, "thresholds_differ": None,
+        "forecast_area": AREAS.get(gauge_id), **changed,
     }  # fmt: skip
+
+
+def _bulletins(g: random.Random, end: int) -> list[Arrival]:
+    """Bulletins as they come: in time, late, never, twice, corrected, withdrawn, not understood, of other stretches, for exercise."""
+    out: list[Arrival] = []
+    for area_code in sorted({*AREAS.values(), "other"}):
+        for reported in sorted(g.sample(range(-600, end), g.randint(0, 3 + end // 400))):
+            out += _published(g, area_code, reported, end)
+    return out
+
+
+def _published(g: random.Random, area_code: str, reported: int, end: int) -> list[Arrival]:
+    kind, late = g.random(), g.random() < 0.1
+    level = g.choice([None, 2, 2, 3, 3, 4, 5])
+    standing = "unknown" if kind < 0.15 else "stands" if level else "released"
+    record = {
+        "status": g.choice(["exercise", "test"]) if kind > 0.9 else "actual", "area_code": area_code, "reported_at": _at(reported),
+        "version": 1, "op": "stated", "info_type": "issued", "rivers_are": "forecast", "area": f"川{area_code[:2]}", "standing": standing,
+        "level": level if standing == "stands" else None, "code": "60" if standing == "unknown" else f"{level or 1}0", "name": None,
+        "event_id": area_code, "title": "", "headline": "", "offices": [], "sent_at": _at(reported), "rivers": [], "prefectures": [],
+        "municipalities": [], "stations": [],
+    }  # fmt: skip
+    first = reported + (g.randint(PATIENCE_MIN + 1, 600) if late else g.randint(1, 40))
+    out = [Arrival(minute=first, record=record)]
+    then = [first + g.randint(0, 500), reported + g.randint(0, PATIENCE_MIN)]
+    if 0.2 < kind < 0.4:
+        corrected = {"version": 2, "info_type": "corrected", "standing": "stands", "level": g.randint(2, 5), "code": "20"}
+        out.append(Arrival(minute=g.choice(then), record=record | corrected))
+    if 0.3 < kind < 0.5:
+        out.append(Arrival(minute=g.choice(then), record=record | {"version": 3, "info_type": "cancelled", "op": "withdrawn"}))
+    if 0.5 < kind < 0.6:
+        out.append(Arrival(minute=g.choice(then), record=record | {"version": 4, "info_type": "corrected", "headline": "another word"}))
+    return [each for each in [*out, *g.sample(out, g.randint(0, 1))] if each.minute <= end]
+
+
+def _retold(arrivals: list[Arrival], g: random.Random, end: int) -> list[Arrival]:
+    """Those that came within patience at another time within it, and no copies."""
+    out: dict[tuple[Any, ...], Arrival] = {}
+    for each in sorted(arrivals, key=lambda arrival: arrival.minute):
+        record, reported = each.record, (each.record["reported_at"] - EPOCH) / timedelta(minutes=1)
+        at = each.minute if each.minute - reported > PATIENCE_MIN else max(min(reported + g.randint(0, PATIENCE_MIN), end), 0)
+        out.setdefault((record["status"], record["area_code"], reported, record["version"]), Arrival(minute=at, record=record))
+    return list(out.values())
+
+
+def _told(arrivals: list[Arrival]) -> dict[str, Any]:
+    return {"river.flood-bulletin.v1": log("river.flood-bulletin.v1", arrivals, lambda: 0)}
 
 
 def _models(g: random.Random, end: int) -> list[Arrival]:
