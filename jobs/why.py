@@ -23,7 +23,7 @@ from schemas import feed
 
 __all__ = ["Why", "WhyError", "derived_again", "run"]
 
-LEVELS = "river.level.v1"
+LEVELS, RAIN, STATIONS = "river.level.v1", "weather.rain.v1", "weather.station.v1"
 CLOSED = ("cleared", "withdrawn")
 
 
@@ -55,10 +55,11 @@ def run(settings: Why) -> int:
         good, verdict = _verdict(linkage, row, said_again(linkage, row, settings.sources, known))
         print(verdict)
         return 0 if good else 1
-    readings = _readings(settings.sources, row)
-    names = {gauge_id: name for gauge_id, name in known["river.gauge.v1"].select("gauge_id", "name").iter_rows()}
-    print("\n".join(_told(row, readings, names)))
-    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, {LEVELS: readings} | known))
+    heard = _heard(settings.sources, row)
+    named = known["river.gauge.v1"].select("gauge_id", "name"), heard[STATIONS].select("station_id", "name")
+    names = {id_: name for frame in named for id_, name in frame.iter_rows()}
+    print("\n".join(_told(row, heard, names)))
+    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, heard | known))
     print(verdict)
     return 0 if good else 1
 
@@ -116,41 +117,51 @@ def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
     return mine.tail(1)
 
 
-def _readings(sources: Sequence[str], row: dict[str, Any]) -> pl.DataFrame:
-    """The readings in the ranges of a fact that had arrived when it was said."""
-    frames = [feed(LEVELS).empty()]
-    begin = min(each["from_time"] for each in row["because"]["ranges"])
-    for chunk in arrivals(sources, begin, row["said_at"] + timedelta(milliseconds=1)):
-        if LEVELS in chunk:
-            frames += list(_within(chunk[LEVELS], row))
-    return pl.concat(frames)
+def _heard(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFrame]:
+    """The records in the ranges of a fact that had arrived when it was said, by feed; and the stations that were known by then."""
+    frames = {name: [feed(name).empty()] for name in (LEVELS, RAIN, STATIONS)}
+    begin, end = min(each["from_time"] for each in row["because"]["ranges"]), row["said_at"] + timedelta(milliseconds=1)
+    if any(each["feed"] == RAIN for each in row["because"]["ranges"]):
+        frames[STATIONS] += [chunk[STATIONS] for chunk in arrivals(sources, None, begin) if STATIONS in chunk]
+    for chunk in arrivals(sources, begin, end):
+        for name in frames.keys() & chunk.keys():
+            frames[name] += [chunk[name]] if name == STATIONS else list(_within(name, chunk[name], row))
+    return {name: pl.concat(each) for name, each in frames.items()}
 
 
-def _within(levels: pl.DataFrame, row: dict[str, Any]) -> Iterator[pl.DataFrame]:
+def _within(name: str, records: pl.DataFrame, row: dict[str, Any]) -> Iterator[pl.DataFrame]:
+    """Those records of a feed that a fact names; rain is of any region."""
     for each in row["because"]["ranges"]:
-        yield levels.filter(
-            pl.col("region") == row["region"],
-            pl.col("gauge_id").is_in(each["keys"]),
-            pl.col("observed_at").is_between(each["from_time"], each["to_time"]),
-        )
+        if each["feed"] == name:
+            mine = pl.col("region") == row["region"] if name == LEVELS else pl.lit(True)
+            named = pl.col("gauge_id" if name == LEVELS else "station_id").is_in(each["keys"])
+            yield records.filter(mine, named, pl.col("observed_at").is_between(each["from_time"], each["to_time"]))
 
 
-def _told(row: dict[str, Any], readings: pl.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
+def _told(row: dict[str, Any], heard: Mapping[str, pl.DataFrame], names: Mapping[str, str]) -> Iterator[str]:
     yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {jst(row['said_at'])}"
     yield f"  {row['headline_ja']}"
     yield f"  {row['headline_en']}"
     yield f"rule {row['rule']}, model {row['model'] or 'none'}, coefficient table {row['because']['variant'] or 'none'}"
     yield "what weighed most:"
     for each in row["because"]["weighed_most"]:
-        reading = f"{each['level_m']:.2f} m at {jst(each['observed_at'])}"
-        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {names.get(each['gauge_id'], '')} ({each['gauge_id']}): {reading}"
+        told = "told last of the hour up to" if each["level_m"] is None else f"{each['level_m']:.2f} m at"
+        name = names.get(each["gauge_id"], "")
+        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {name} ({each['gauge_id']}): {told} {jst(each['observed_at'])}"
     if not row["because"]["weighed_most"]:
         yield "  nothing: this is about the gauge itself"
     yield "readings that it rests on:"
     for each in row["because"]["ranges"]:
-        yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {readings.height} readings of {counted(len(each['keys']), 'gauge')}"
-    newest = readings.filter(pl.col("level_m").is_not_null()).sort("observed_at", "offset").group_by("gauge_id", maintain_order=True).last()
-    for gauge_id, observed_at, level_m in (
-        newest.sort("observed_at", descending=True).select("gauge_id", "observed_at", "level_m").iter_rows()
-    ):
+        records, one = (heard[RAIN], "rain station") if each["feed"] == RAIN else (heard[LEVELS], "gauge")
+        kind = "hours of rain" if each["feed"] == RAIN else "readings"
+        yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {records.height} {kind} of {counted(len(each['keys']), one)}"
+    for gauge_id, observed_at, level_m in _newest(heard[LEVELS], "gauge_id", "level_m"):
         yield f"  {level_m:7.2f} m at {jst(observed_at)}  {names.get(gauge_id, '')} ({gauge_id})"
+    for station_id, observed_at, rain_mm in _newest(heard[RAIN], "station_id", "rain_mm"):
+        yield f"  {rain_mm:6.1f} mm in the hour up to {jst(observed_at)}  {names.get(station_id, '')} ({station_id})"
+
+
+def _newest(records: pl.DataFrame, key: str, value: str) -> Iterator[tuple[Any, ...]]:
+    """Of each key the newest record with a value, newest first: key, time, value."""
+    newest = records.filter(pl.col(value).is_not_null()).sort("observed_at", "offset").group_by(key, maintain_order=True).last()
+    return newest.sort("observed_at", descending=True).select(key, "observed_at", value).iter_rows()

@@ -35,6 +35,7 @@ from pipelines.upstream_flood.network import (
     Network,
     network,
 )
+from pipelines.upstream_flood.rain import wakes
 from pipelines.upstream_flood.telling import Telling
 from pipelines.upstream_flood.words import OWN_STATES
 
@@ -80,7 +81,7 @@ class FloodRule(Telling):
 
     def ground(self, keys: Sequence[Key], tables: Mapping[str, Mapping[Key, Mapping[str, Any]]], every_ms: int) -> Network:
         """The network, thresholds and models in force."""
-        return network(keys, tables["gauges"], tables["model"], FEATURES)
+        return network(keys, tables["gauges"], tables["model"], FEATURES, stations=tables.get("stations"))
 
     def weigh(self, ground: Network, past: Grid, slots: range) -> Mapping[str, Array]:
         """Forecast, probabilities and what they would raise or end, slot by slot."""
@@ -90,7 +91,7 @@ class FloodRule(Telling):
     def weighed(self, ground: Network, seen: Evidence) -> Mapping[str, Array]:
         """The same for the distinct slots of some evidence."""
         known = ground.learned
-        mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant), np.nan)
+        mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant, seen.rain), np.nan)
         spread = error_spread(known, seen.features, seen.variant, mu)
         three = HORIZONS_H.index(3)
         limit = ground.thresholds_m
@@ -157,7 +158,7 @@ class FloodRule(Telling):
         return long
 
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
-        """The next slot in which a gauge falls silent, or stops being an input."""
+        """The next slot in which a gauge falls silent or stops being an input, or an hour of rain ends."""
         if not len(past.slots):
             return slot + 1
         last = past.slots.window("last", slot, slot + 1)[0]
@@ -169,8 +170,8 @@ class FloodRule(Telling):
             [(taken + minutes * 60_000) // past.every_ms + 1 for minutes in LIMITS_MIN]
             + [words + minutes * 60_000 // past.every_ms + 1 for minutes in (HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)]
         )
-        ahead = falls[falls > slot]
-        return int(ahead.min()) if ahead.size else slot + 2**20
+        ahead = [*falls[falls > slot].tolist(), *wakes(ground, past, slot)]
+        return min(ahead, default=slot + 2**20)
 
     def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """When six quiet hours will have passed: a notice ends by time alone only then."""

@@ -116,9 +116,13 @@ def explained(linkage: Linkage, out: Outcome, logs: dict[str, pl.DataFrame], g: 
 
 
 def _derived_again(linkage: Linkage, row: dict[str, Any], heard: dict[str, pl.DataFrame]) -> dict[str, Any] | None:
+    named = {}
     for each in row["because"]["ranges"]:
-        named = pl.col("gauge_id").is_in(each["keys"]), pl.col(feed(each["feed"]).time).is_between(each["from_time"], each["to_time"])
-        heard[each["feed"]] = heard[each["feed"]].filter(*named)
+        of = feed(each["feed"])
+        key = next(name for name in of.identity if name not in (linkage.together_by, of.time))
+        named[of.name] = pl.col(key).is_in(each["keys"]) & pl.col(of.time).is_between(each["from_time"], each["to_time"])
+    for name in linkage.observes:
+        heard[name] = heard[name].filter(named.get(name, pl.lit(False)))
     return derived_again(linkage, pl.DataFrame([row], schema=_schema(linkage)), heard)
 
 
