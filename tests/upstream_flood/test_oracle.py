@@ -125,7 +125,7 @@ def script(random: Random) -> list[dict[str, Any]]:
 
 
 def weather(random: Random) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rain since the day before: hours that nobody recorded, stations that fall silent, amounts corrected, withdrawn and late; and stations,
+    """Rain since the day before: hours that nobody recorded, stations that fall silent, amounts corrected, withdrawn and late; stations,
     one of another region, one that measures no rain, one that moves."""
     places = {"n": 20.0, "m": 9.0, "s": -4.0, "beyond": 3.0, "cold": 1.0, "far": 90.0, "p": 12.0, "q": 15.0}
     region = {"beyond": "other"}
