@@ -13,14 +13,14 @@ from connectors import gauges, model
 from jobs.linkages import GAUGES
 from jobs.progress import Progress
 from jobs.sink import in_folder
-from jobs.sources import arrivals
+from jobs.sources import STATIONS, arrivals, stations_before
 from jobs.words import JST
 from pipelines.upstream_flood.fit import FitError, Sky, fit
 from schemas import feed
 
 __all__ = ["Fit", "readings", "run"]
 
-LEVELS, RAIN, STATIONS = "river.level.v1", "weather.rain.v1", "weather.station.v1"
+LEVELS, RAIN = "river.level.v1", "weather.rain.v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def readings(
     """
     with Progress() as progress:
         frames, before = [], 0
-        wet: dict[str, list[pl.DataFrame]] = {RAIN: [], STATIONS: []}
+        wet: dict[str, list[pl.DataFrame]] = {RAIN: [], STATIONS: stations_before(sources, since)}
         for chunk in progress.watched(arrivals(sources, since, until)):
             if LEVELS in chunk:
                 before += chunk[LEVELS].height

@@ -15,7 +15,7 @@ from jobs.again import said_again, shown
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.replay import references
 from jobs.said import said_in
-from jobs.sources import arrivals
+from jobs.sources import STATIONS, arrivals, stations_before
 from jobs.start import engine, tick
 from jobs.words import counted, jst
 from pipelines.linkage import CLOCK, Derive, Linkage, Start
@@ -23,7 +23,7 @@ from schemas import feed
 
 __all__ = ["Why", "WhyError", "derived_again", "run"]
 
-LEVELS, RAIN, STATIONS = "river.level.v1", "weather.rain.v1", "weather.station.v1"
+LEVELS, RAIN = "river.level.v1", "weather.rain.v1"
 CLOSED = ("cleared", "withdrawn")
 
 
@@ -122,7 +122,7 @@ def _heard(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFram
     frames = {name: [feed(name).empty()] for name in (LEVELS, RAIN, STATIONS)}
     begin, end = min(each["from_time"] for each in row["because"]["ranges"]), row["said_at"] + timedelta(milliseconds=1)
     if any(each["feed"] == RAIN for each in row["because"]["ranges"]):
-        frames[STATIONS] += [chunk[STATIONS] for chunk in arrivals(sources, None, begin) if STATIONS in chunk]
+        frames[STATIONS] += stations_before(sources, begin)
     for chunk in arrivals(sources, begin, end):
         for name in frames.keys() & chunk.keys():
             frames[name] += [chunk[name]] if name == STATIONS else list(_within(name, chunk[name], row))
