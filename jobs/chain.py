@@ -16,7 +16,7 @@ import polars as pl
 from connectors import Arrivals
 from jobs.linkages import routes_to
 from jobs.start import engine
-from pipelines.linkage import Engine, Linkage, Route, Spoken, Start
+from pipelines.linkage import Derive, Engine, Linkage, Route, Spoken, Start
 from pipelines.linkage.engine import together
 
 __all__ = ["Chain"]
@@ -36,7 +36,7 @@ class Chain:
         self, linkage: Linkage, start: Start | None = None, *, late: Literal["apart", "used"] = "apart", key: str | None = None
     ) -> None:  # fmt: skip
         self._linkage, self._key = linkage, key
-        self._engine = engine(linkage, start and replace(start, said=self._own(start.said)), late=late)
+        self._engine = engine(linkage, start and replace(start, said=self._own(linkage.says, start.said)), late=late)
         self._routes: list[tuple[Route, Engine]] = [(each, engine(each, late=late)) for each in routes_to(linkage)]
         self._handed_on: dict[str, int] = {}
         self.feeds = tuple(dict.fromkeys(name for each in (*routes_to(linkage), linkage) for name in each.feeds))
@@ -70,11 +70,13 @@ class Chain:
             if spoken.facts is not None:
                 read[route.says] = self._placed(route.says, spoken.facts)
             routed.append(spoken)
-        return {name: self._own(frame) for name, frame in read.items()}, routed
+        return {name: self._own(name, frame) for name, frame in read.items()}, routed
 
-    def _own(self, frame: pl.DataFrame) -> pl.DataFrame:
-        by = self._linkage.together_by
-        return frame if self._key is None or by not in frame.columns else frame.filter(pl.col(by) == self._key)
+    def _own(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """What lies under the key; what is read whole beside it, such as rain beyond a border, has no bounds."""
+        by, linkage = self._linkage.together_by, self._linkage
+        beside = isinstance(linkage, Derive) and linkage.whole(name) and name != linkage.for_each
+        return frame if self._key is None or beside or by not in frame.columns else frame.filter(pl.col(by) == self._key)
 
     def _placed(self, name: str, records: pl.DataFrame) -> pl.DataFrame:
         """Records that were handed on, as they would lie in their feed: one partition, offsets from 0."""

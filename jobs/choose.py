@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from jobs.fit import readings
 from jobs.linkages import GAUGES
 from jobs.score import PSEUDO
 from jobs.words import counted, jst
-from pipelines.upstream_flood.choice import OPEN_TO_CHOICE, WAYS, Floods, Way, chosen, floods_apart, tried, whole
-from pipelines.upstream_flood.fit import FitError
+from pipelines.upstream_flood.choice import OPEN_TO_CHOICE, RAINED, WAYS, Floods, Way, chosen, floods_apart, tried, whole
+from pipelines.upstream_flood.fit import FitError, Sky
+from pipelines.upstream_flood.model import WITH_RAIN
 from pipelines.upstream_flood.score import BOTH, NET, NETP, OTHC, Group, Scored, drawn, interval, pairs, summary
 from schemas import feed
 
@@ -57,14 +58,16 @@ class Choose:
 def run(settings: Choose) -> int:
     """Prints the table of all ways, the chosen one marked; returns the exit code."""
     known = gauges.read(settings.gauges)
-    levels, region = readings(settings.sources, settings.since, settings.until)
+    levels, region, sky = readings(settings.sources, settings.since, settings.until)
     trial = pseudo_thresholds.put(known, pseudo_thresholds.read(settings.pseudo))
-    for line in lines(levels, known, trial, region):
+    for line in lines(levels, known, trial, region, WAYS if sky is None else (*WAYS, RAINED), sky):
         print(line, flush=True)
     return 0
 
 
-def lines(levels: pl.DataFrame, known: pl.DataFrame, trial: pl.DataFrame, region: str, ways: Sequence[Way] = WAYS) -> Iterator[str]:
+def lines(
+    levels: pl.DataFrame, known: pl.DataFrame, trial: pl.DataFrame, region: str, ways: Sequence[Way] = WAYS, sky: Sky | None = None
+) -> Iterator[str]:  # fmt: skip
     """The table of all ways, line by line.
 
     Args:
@@ -73,11 +76,12 @@ def lines(levels: pl.DataFrame, known: pl.DataFrame, trial: pl.DataFrame, region
         trial: the same with the thresholds to choose on.
         region: which region.
         ways: what to try.
+        sky: rain and its stations; None: there is none.
 
     Raises:
         FitError: there is no second flood to fit on.
     """
-    floods = floods_apart(levels, known, trial, NETP, level_feed=feed(LEVELS), region=region)
+    floods = floods_apart(levels, known, trial, NETP, level_feed=feed(LEVELS), region=region, sky=sky)
     if len(floods.periods) < LEAST_FLOODS:
         raise FitError(f"readings to choose on must hold {LEAST_FLOODS} floods (got {len(floods.periods)}): give a longer period")
     unheard = np.random.default_rng(HEARD_SEED).random(known.select("region", "gauge_id").n_unique())
@@ -96,6 +100,7 @@ def lines(levels: pl.DataFrame, known: pl.DataFrame, trial: pl.DataFrame, region
     )
     yield from _lines(rows, best)
     yield from _unheard_lines(rows, parts, ways)
+    yield from _rain_lines([part for nth, part in enumerate(parts) if floods.rained(nth)], ways)
 
 
 def _row(on_trial: Scored, on_official: Scored, floods: Floods) -> _Row:
@@ -143,6 +148,21 @@ def _unheard_lines(rows: Mapping[str, _Row], parts: Sequence[Mapping[str, tuple[
                 group = Group(name="heard", gauges=tuple(full.thresholds.filter(ids)["gauge_id"].unique()), levels=NETP.levels)
                 both = [summary(each, group)["csi"][0] for each in (full, heard)]
                 yield f"{way.name}: CSI on NETp's gauges that are heard {_share(both[1])}, with all gauges {_share(both[0])}"
+
+
+def _rain_lines(parts: Sequence[Mapping[str, tuple[Scored, Scored]]], ways: Sequence[Way]) -> Iterator[str]:
+    """What rain is worth, on the floods in whose time it was recorded."""
+    for way in ways:
+        same = [each.name for each in ways if each.richest == "full" and replace(each, name=way.name, richest=way.richest) == way]
+        if way.richest != WITH_RAIN or not parts or not same:
+            continue
+        yield f"\non the {counted(len(parts), 'flood')} with rain:"
+        for name in (same[0], way.name):
+            on_trial, on_official = whole(parts, name)
+            told = [(NETP.name, on_trial, NETP), *((each.name, on_official, each) for each in BESIDE)]
+            for of, scored, group in told:
+                figures = summary(scored, group).row(0, named=True)
+                yield f"  {name:32}{of:12}{figures['events']:4} passed  {_rates(figures)}{_lead(figures)}"
 
 
 def _rates(figures: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from jobs.embedded import WARM_UP, replay
 from jobs.linkages import GAUGES, LINKAGES, MODELS
 from jobs.progress import Progress
 from jobs.sink import sink
-from jobs.sources import arrivals
+from jobs.sources import STATIONS, arrivals, stations_before
 from pipelines.latent_accident_spots.rating import fault as spot_fault
 from pipelines.linkage import Linkage
 from pipelines.upstream_flood.evidence import FEATURES
@@ -69,6 +69,8 @@ def spoken(
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """What a replay gives, in order: (feed, frame) of facts, late and dead records that arrived from ``since`` on."""
     warm_up = None if since is None else since - WARM_UP * linkage.reach
+    stations = stations_before(sources, warm_up) if STATIONS in linkage.feeds else []
+    known = {**known, STATIONS: pl.concat(stations)} if stations else known
     count = 0
     for said in replay(linkage, progress.watched(arrivals(sources, warm_up, until)), known, since):
         facts = said.facts

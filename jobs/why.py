@@ -1,4 +1,4 @@
-"""``tsunagu why``: shows the readings and bulletins that a notice rests on and what weighed most, and derives it again from them."""
+"""``tsunagu why``: shows the readings, rain and bulletins that a notice rests on and what weighed most, and derives it again from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobs.again import said_again, shown
 from jobs.linkages import GAUGES, LINKAGES
 from jobs.replay import references
 from jobs.said import said_in
-from jobs.sources import arrivals
+from jobs.sources import STATIONS, arrivals, stations_before
 from jobs.start import engine, tick
 from jobs.words import counted, jst
 from pipelines.linkage import CLOCK, Derive, Linkage, Start
@@ -24,8 +24,8 @@ from schemas import feed
 
 __all__ = ["Why", "WhyError", "derived_again", "run"]
 
-LEVELS = "river.level.v1"
-KEYS = {LEVELS: "gauge_id", BULLETIN_FEED: "area_code"}
+LEVELS, RAIN = "river.level.v1", "weather.rain.v1"
+KEYS = {LEVELS: "gauge_id", RAIN: "station_id", BULLETIN_FEED: "area_code"}
 """Field that the keys of a range name."""
 CLOSED = ("cleared", "withdrawn")
 
@@ -58,11 +58,11 @@ def run(settings: Why) -> int:
         good, verdict = _verdict(linkage, row, said_again(linkage, row, settings.sources, known))
         print(verdict)
         return 0 if good else 1
-    records = _records(settings.sources, row)
-    readings = records[LEVELS]
-    names = {gauge_id: name for gauge_id, name in known["river.gauge.v1"].select("gauge_id", "name").iter_rows()}
-    print("\n".join([*_told(row, readings, names), *_bulletins(row, records[BULLETIN_FEED])]))
-    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, records | known))
+    heard = _heard(settings.sources, row)
+    named = known["river.gauge.v1"].select("gauge_id", "name"), heard[STATIONS].select("station_id", "name")
+    names = {id_: name for frame in named for id_, name in frame.iter_rows()}
+    print("\n".join([*_told(row, heard, names), *_bulletins(row, heard[BULLETIN_FEED])]))
+    good, verdict = _verdict(linkage, row, derived_again(linkage, fact, heard | known))
     print(verdict)
     return 0 if good else 1
 
@@ -120,45 +120,59 @@ def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
     return mine.tail(1)
 
 
-def _records(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFrame]:
-    """The readings and bulletins in the ranges of a fact that had arrived when it was said.
+def _heard(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFrame]:
+    """The records in the ranges of a fact that had arrived when it was said, by feed; and the stations that were known by then.
 
     What a range names is looked for from its begin on: a bulletin holds until the next one, and may be older by years than any reading.
     """
-    frames = {name: [feed(name).empty()] for name in KEYS}
+    frames = {name: [feed(name).empty()] for name in (*KEYS, STATIONS)}
+    until = row["said_at"] + timedelta(milliseconds=1)
     for each in row["because"]["ranges"]:
         name = each["feed"]
-        for chunk in arrivals(sources, each["from_time"], row["said_at"] + timedelta(milliseconds=1)):
+        for chunk in arrivals(sources, each["from_time"], until):
             if name in chunk:
                 frames[name].append(_within(chunk[name], each, row["region"]))
+        if name == RAIN:
+            frames[STATIONS] += stations_before(sources, until)
     return {name: pl.concat(some) for name, some in frames.items()}
 
 
 def _within(records: pl.DataFrame, named: Mapping[str, Any], region: str) -> pl.DataFrame:
-    mine = pl.col("region") == region if "region" in records.columns else pl.lit(True)
+    """Those records that a range names; rain and bulletins are of any region."""
+    mine = pl.col("region") == region if named["feed"] == LEVELS else pl.lit(True)
     time = pl.col(feed(named["feed"]).time)
     return records.filter(mine, pl.col(KEYS[named["feed"]]).is_in(named["keys"]), time.is_between(named["from_time"], named["to_time"]))
 
 
-def _told(row: dict[str, Any], readings: pl.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
+def _told(row: dict[str, Any], heard: Mapping[str, pl.DataFrame], names: Mapping[str, str]) -> Iterator[str]:
     yield f"{row['id']}, revision {row['revision']}: {row['state']}, said {jst(row['said_at'])}"
     yield f"  {row['headline_ja']}"
     yield f"  {row['headline_en']}"
     yield f"rule {row['rule']}, model {row['model'] or 'none'}, coefficient table {row['because']['variant'] or 'none'}"
     yield "what weighed most:"
     for each in row["because"]["weighed_most"]:
-        reading = f"{each['level_m']:.2f} m at {jst(each['observed_at'])}"
-        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {names.get(each['gauge_id'], '')} ({each['gauge_id']}): {reading}"
+        told = "told last of the hour up to" if each["level_m"] is None else f"{each['level_m']:.2f} m at"
+        name = names.get(each["gauge_id"], "")
+        yield f"  {each['weight_m']:+.2f} m  {each['what']:<14} {name} ({each['gauge_id']}): {told} {jst(each['observed_at'])}"
     if not row["because"]["weighed_most"]:
         yield "  nothing: this is about the gauge itself"
     yield "readings that it rests on:"
-    for each in (each for each in row["because"]["ranges"] if each["feed"] == LEVELS):
-        yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {readings.height} readings of {counted(len(each['keys']), 'gauge')}"
-    newest = readings.filter(pl.col("level_m").is_not_null()).sort("observed_at", "offset").group_by("gauge_id", maintain_order=True).last()
-    for gauge_id, observed_at, level_m in (
-        newest.sort("observed_at", descending=True).select("gauge_id", "observed_at", "level_m").iter_rows()
-    ):
+    for each in row["because"]["ranges"]:
+        if each["feed"] == BULLETIN_FEED:
+            continue
+        records, one = (heard[RAIN], "rain station") if each["feed"] == RAIN else (heard[LEVELS], "gauge")
+        kind = "hours of rain" if each["feed"] == RAIN else "readings"
+        yield f"  {jst(each['from_time'])} to {jst(each['to_time'])}, {records.height} {kind} of {counted(len(each['keys']), one)}"
+    for gauge_id, observed_at, level_m in _newest(heard[LEVELS], "gauge_id", "level_m"):
         yield f"  {level_m:7.2f} m at {jst(observed_at)}  {names.get(gauge_id, '')} ({gauge_id})"
+    for station_id, observed_at, rain_mm in _newest(heard[RAIN], "station_id", "rain_mm"):
+        yield f"  {rain_mm:6.1f} mm in the hour up to {jst(observed_at)}  {names.get(station_id, '')} ({station_id})"
+
+
+def _newest(records: pl.DataFrame, key: str, value: str) -> Iterator[tuple[Any, ...]]:
+    """Of each key the newest record with a value, newest first: key, time, value."""
+    newest = records.filter(pl.col(value).is_not_null()).sort("observed_at", "offset").group_by(key, maintain_order=True).last()
+    return newest.sort("observed_at", descending=True).select(key, "observed_at", value).iter_rows()
 
 
 def _bulletins(row: dict[str, Any], bulletins: pl.DataFrame) -> Iterator[str]:

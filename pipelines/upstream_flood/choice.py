@@ -20,7 +20,8 @@ from pipelines.linkage.derive import Verdict
 from pipelines.linkage.grid import Grid, Key, instant, instants
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.evidence import FEATURES, VARIANTS, Evidence, evidence
-from pipelines.upstream_flood.fit import How, prepared, regressed
+from pipelines.upstream_flood.fit import How, Sky, prepared, regressed
+from pipelines.upstream_flood.model import TABLES, WITH_RAIN
 from pipelines.upstream_flood.network import LEVELS, RAISE_AT, Network, network
 from pipelines.upstream_flood.rule import CLEAR_SHARE, EVERY, FloodRule
 from pipelines.upstream_flood.score import QUIET, Group, Scored, clean, official, pairs, passings, score, together
@@ -28,7 +29,7 @@ from pipelines.upstream_flood.score import QUIET, Group, Scored, clean, official
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["OPEN_TO_CHOICE", "WAYS", "Floods", "Trial", "Way", "chosen", "floods_apart", "tried", "whole"]
+__all__ = ["OPEN_TO_CHOICE", "RAINED", "WAYS", "Floods", "Trial", "Way", "chosen", "floods_apart", "tried", "whole"]
 
 Array = NDArray[Any]
 Record = Mapping[str, Any]
@@ -38,6 +39,7 @@ RAISES_BY_H = 3
 AHEAD = timedelta(hours=RAISES_BY_H)
 """What is passed so soon after the first reading that followed a silence is not judged: nobody can tell it before."""
 PART = 720
+HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ WAYS = (
     Way(name="30 % of the gauges not heard", hears=0.7),
 )
 """What is tried. The ways of the first line may be chosen; the others show what each part is worth."""
+RAINED = Way(name="with rain, where it is known", richest=WITH_RAIN)
+"""What is tried, too, where there is rain."""
 OPEN_TO_CHOICE = len(RAISED_AT)
 """The safety net stays, whatever it costs: where the river is faster than the forecast a miss weighs more than a false alarm."""
 
@@ -87,9 +91,20 @@ class Floods:
     """From (inclusive) and to (exclusive), event time."""
     level_feed: Feed
     region: str
+    sky: Sky | None = None
+
+    def rained(self, nth: int) -> bool:
+        """Whether rain was recorded in most hours of a period."""
+        if self.sky is None:
+            return False
+        begin, end = self.periods[nth]
+        hours = self.sky.rain.filter(pl.col("observed_at").is_between(begin, end, closed="left"))["observed_at"].n_unique()
+        return hours * timedelta(hours=1) >= (end - begin) / 2
 
 
-def floods_apart(levels: pl.DataFrame, gauges: pl.DataFrame, trial: pl.DataFrame, on: Group, *, level_feed: Feed, region: str) -> Floods:
+def floods_apart(
+    levels: pl.DataFrame, gauges: pl.DataFrame, trial: pl.DataFrame, on: Group, *, level_feed: Feed, region: str, sky: Sky | None = None
+) -> Floods:  # fmt: skip
     """Cuts the record midway between floods: times at which a level of the trial was passed, with more than 72 quiet hours between.
 
     Args:
@@ -99,6 +114,7 @@ def floods_apart(levels: pl.DataFrame, gauges: pl.DataFrame, trial: pl.DataFrame
         on: whose passings make a flood.
         level_feed: the feed of the readings.
         region: which region.
+        sky: rain and its stations; None: there is none.
     """
     in_time = levels.filter(pl.col("arrived") - pl.col("observed_at") <= level_feed.patience)
     truth = clean(in_time, gauges)
@@ -110,7 +126,7 @@ def floods_apart(levels: pl.DataFrame, gauges: pl.DataFrame, trial: pl.DataFrame
     assert isinstance(first, datetime)
     assert isinstance(last, datetime)
     periods = list(pairwise([first, *cuts, last + timedelta(milliseconds=1)]))
-    return Floods(levels=in_time, truth=truth, gauges=gauges, trial=trial, periods=periods, level_feed=level_feed, region=region)
+    return Floods(levels=in_time, truth=truth, gauges=gauges, trial=trial, periods=periods, level_feed=level_feed, region=region, sky=sky)
 
 
 def tried(floods: Floods, ways: Sequence[Way], nth: int, unheard: Array) -> dict[str, tuple[Scored, Scored]]:
@@ -127,7 +143,9 @@ def tried(floods: Floods, ways: Sequence[Way], nth: int, unheard: Array) -> dict
     """
     begin, end = floods.periods[nth]
     inside = pl.col("observed_at").is_between(begin, end, closed="left")
-    ground, found = prepared(floods.levels.filter(~inside), floods.gauges, level_feed=floods.level_feed, region=floods.region)
+    ground, found = prepared(
+        floods.levels.filter(~inside), floods.gauges, level_feed=floods.level_feed, region=floods.region, sky=floods.sky
+    )
     hows, since = dict.fromkeys(way.how for way in ways), floods.periods[0][0]
     about: dict[str, Any] = {"region": floods.region, "valid_from": since, "fitted_on": "the other floods", "horizons": (RAISES_BY_H,)}
     models = {how: regressed(ground, found, how=how, **about) for how in hows}
@@ -160,13 +178,18 @@ class Trial:
         self._past = Grid(floods.level_feed, value="level_m", every=EVERY, bridge=FloodRule.bridge)
         self._past.know(self.keys)
         self._past.add(heard.filter(pl.col("gauge_id").is_in([key[1] for key in self.keys])))
+        self._sky = floods.sky
+        if floods.sky is not None:
+            self._past.beside["rain"] = floods.sky.past(begin - WARM_UP, heard["observed_at"].max())  # type: ignore[arg-type]
         first = max(self._past.slots.first, int(self._past.slot_of(int(begin.timestamp() * 1000))))
         self._slots = range(first, self._past.slots.stop)
         self._seen: dict[bytes, list[Evidence]] = {}
 
     def notices(self, model: Record, way: Way, arrivals: Array) -> dict[str, pl.DataFrame]:
         """What the way would have said, on each set of thresholds."""
-        grounds = {name: network(self.keys, records, {(model["region"],): model}, FEATURES) for name, records in self._records.items()}
+        places = None if self._sky is None else self._sky.places()
+        models: dict[Key, Record] = {(model["region"],): model}
+        grounds = {name: network(self.keys, records, models, FEATURES, stations=places) for name, records in self._records.items()}
         thresholds = np.concatenate([ground.thresholds_m for ground in grounds.values()], axis=1)
         ground = replace(grounds["official"], thresholds_m=thresholds, raise_at=np.full(len(self.keys), way.raise_at))
         rule = FloodRule()
@@ -174,7 +197,15 @@ class Trial:
         said = _episodes(*self._verdict(rule, ground, way), self._slots, rule.least[0] // EVERY)
         names = [(name, level) for name in grounds for level in LEVELS]
         rows = [(*names[column], self.keys[row][1], onset, ended) for row, column, onset, ended in said]
-        return {name: self._told([each[1:] for each in rows if each[0] == name], arrivals) for name in grounds}
+        rained = self._rain_came() if way.richest == WITH_RAIN else {}
+        return {name: self._told([each[1:] for each in rows if each[0] == name], arrivals, rained) for name in grounds}
+
+    def _rain_came(self) -> dict[int, int]:
+        """When the last amount of each hour had come, by its end; both in ms."""
+        if self._sky is None:
+            return {}
+        came = self._sky.rain.group_by("observed_at").agg(pl.col("arrived").max())
+        return dict(zip(instants(came["observed_at"]).tolist(), instants(came["arrived"]).tolist(), strict=True))
 
     def _evidence(self, ground: Network) -> list[Evidence]:
         known = ground.learned.scale_m.tobytes() + ground.learned.median_m.tobytes()
@@ -190,7 +221,7 @@ class Trial:
         weighed = Sliding(fields)
         weighed.widen(len(self.keys))
         weighed.extend(self._slots.start, self._slots.stop)
-        at, richest = self._slots.start, VARIANTS.index(way.richest)
+        at, richest = self._slots.start, TABLES.index(way.richest)
         for all_seen in self._evidence(ground):
             seen = replace(all_seen, variant=np.minimum(all_seen.variant, richest))
             for name, values in rule.weighed(ground, seen).items():
@@ -198,12 +229,13 @@ class Trial:
             at += len(seen.of)
         return rule.judge(ground, self._past, weighed, self._slots), count
 
-    def _told(self, rows: Sequence[tuple[str, str, int, int | None]], arrivals: Array) -> pl.DataFrame:
-        """Each notice as it was raised and as it was cleared, said when the first readings of that slot had come."""
+    def _told(self, rows: Sequence[tuple[str, str, int, int | None]], arrivals: Array, rained: Mapping[int, int]) -> pl.DataFrame:
+        """Each notice as it was raised and as it was cleared, said when the first readings of that slot had come, and the rain."""
 
         def said(slot: int) -> datetime:
             nth = int(np.searchsorted(arrivals, (slot - 1) * self._past.every_ms, side="right"))
-            return instant(int(arrivals[min(nth, len(arrivals) - 1)]))
+            hour_ms = slot * self._past.every_ms // HOUR_MS * HOUR_MS
+            return instant(max(int(arrivals[min(nth, len(arrivals) - 1)]), rained.get(hour_ms, 0)))
 
         turns = []
         for level, gauge_id, onset, ended in rows:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import EMPTY, NEVER, Grid
-from pipelines.upstream_flood.model import SPREAD, VARIANTS, Learned
+from pipelines.upstream_flood.model import RAIN, RAIN_TABLE, SPREAD, VARIANTS, Learned
 from pipelines.upstream_flood.network import HEARTBEAT_SILENT_MIN, HEARTBEAT_STALE_MIN, SILENT_MIN, STALE_MIN, Inputs, Network
+from pipelines.upstream_flood.rain import rain_around
 
 __all__ = [
     "FEATURES",
@@ -42,8 +43,8 @@ _AROUND = ("u", "d1", "d2", "d3", "d6", "share", "most", "wet")
 FEATURES = (*OWN, *_SHAPE, *(f"{which}_{name}" for which in _CLASSES for name in _ABOVE), *(f"around_{name}" for name in _AROUND))
 """Columns of the evidence, in order."""
 
-USED = {"own": 11, "own_upstream": 29, "full": 37}
-"""How many of the first columns each table uses."""
+USED = {"own": 11, "own_upstream": 29, "full": 37, "with_rain": 37}
+"""How many of the first columns each table uses; the one with rain has those of rain, too."""
 GROUPS = {"own level": (0, 1, 10), "own rise": (2, 3, 4, 5, 6, 7, 8, 9), "upstream near": tuple(range(11, 17)),
           "upstream mid": tuple(range(17, 23)), "upstream far": tuple(range(23, 29)), "around": tuple(range(29, 37))}  # fmt: skip
 """Columns that are explained together."""
@@ -79,6 +80,8 @@ class Evidence:
     """Whether one of the gauges around is fresh, which would have seen a rise."""
     anchor: Array
     """Slot of the newest level; ``NEVER``: none."""
+    rain: Array
+    """distinct slots × rows × columns of rain; zeros where the table with rain may not be used."""
     variant: Array
     """Index of the richest coefficient table that may be used."""
     stale: Array
@@ -104,7 +107,8 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
     age_min = _age_min(past, slots, anchor)
     fresh = (anchor >= base) & (age_min <= STALE_MIN) & net.valid
     stale, no_reading, asleep = _silence(past, slots, anchor, age_min, net)
-    distinct, of = _distinct(past, slots, fresh, stale, no_reading)
+    wet = rain_around(net, past, slots)
+    distinct, of = _distinct(past, slots, None if wet is None else wet.new, fresh, stale, no_reading)
     anchor, index, fresh = anchor[distinct], index[distinct], fresh[distinct]
     own = np.where(fresh[..., None], _own(net, past, range(base, slots.stop), index), 0.0)
     level = np.where(fresh, _floored(net, np.take_along_axis(past.slots.window("value", base, slots.stop), index, 0)), np.nan)
@@ -113,6 +117,13 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
     _shape(features)
     upstream, all_inputs, witnessed = _surroundings(net, own, fresh, features)
     features[~fresh] = 0.0
+    variant = np.where(upstream < HALF, 0, np.where(all_inputs < HALF, 1, 2)) * np.isfinite(net.learned.scale_m)
+    rain = np.zeros((*fresh.shape, len(RAIN)))
+    if wet is not None:
+        rained = (variant == RAIN_TABLE - 1) & wet.fresh[wet.of[distinct]] & fresh
+        variant = np.where(rained, RAIN_TABLE, variant)
+        rain = np.where(rained[..., None], wet.columns[wet.of[distinct]], 0.0)
+        rain[..., -1] *= features[..., 0]
     return Evidence(
         of=of,
         features=features,
@@ -122,7 +133,8 @@ def evidence(net: Network, past: Grid, slots: range) -> Evidence:
         jump_m=_jump(net, past, anchor) * fresh,
         witnessed=witnessed,
         anchor=anchor,
-        variant=np.where(upstream < HALF, 0, np.where(all_inputs < HALF, 1, 2)) * np.isfinite(net.learned.scale_m),
+        rain=rain,
+        variant=variant,
         stale=stale[distinct],
         no_reading=no_reading[distinct],
         asleep=asleep[distinct],
@@ -140,12 +152,14 @@ def _age_min(past: Grid, slots: range, anchor: Array) -> Array:
     return age
 
 
-def _distinct(past: Grid, slots: range, *states: Array) -> tuple[Array, Array]:
+def _distinct(past: Grid, slots: range, rained: Array | None, *states: Array) -> tuple[Array, Array]:
     """The slots (counted from the first) that differ from the one before, and for each slot which of them it equals.
 
-    A slot in which nobody spoke and nobody fell silent says what the one before said.
+    A slot in which nobody spoke, nobody fell silent and no hour of rain ended says what the one before said.
     """
     new = (past.slots.window("kind", slots.start, slots.stop) != EMPTY).any(axis=1)
+    if rained is not None:
+        new |= rained
     for state in states:
         new[1:] |= (state[1:] != state[:-1]).any(axis=1)
     new[0] = True
@@ -277,22 +291,28 @@ def _silence(past: Grid, slots: range, anchor: Array, age_min: Array, net: Netwo
     return stale, no_reading, asleep & ~stale & ~no_reading
 
 
-def forecast_rise(known: Learned, features: Array, variant: Array) -> Array:
+def forecast_rise(known: Learned, features: Array, variant: Array, rain: Array | None = None) -> Array:
     """Forecast of the highest rise within each horizon: slots × rows × horizons, in s; NaN where there is no model.
 
-    mu = beta · x with the coefficient table that ``variant`` names.
+    mu = beta · x with the coefficient table that ``variant`` names; ``rain`` counts where that is the one with rain.
     """
-    return _forecast(known, known.coefficients, features, variant)
+    return _forecast(known, known.coefficients, known.of_rain, features, variant, rain)
 
 
-def forecast_change(known: Learned, features: Array, variant: Array) -> Array:
+def forecast_change(known: Learned, features: Array, variant: Array, rain: Array | None = None) -> Array:
     """Forecast of the change of the level until the end of each horizon: slots × rows × horizons, in s; NaN where there is none."""
-    return _forecast(known, known.level_coefficients, features, variant)
+    return _forecast(known, known.level_coefficients, known.level_of_rain, features, variant, rain)
 
 
-def _forecast(known: Learned, coefficients: Array, features: Array, variant: Array) -> Array:
+def _forecast(known: Learned, coefficients: Array, of_rain: Array, features: Array, variant: Array, rain: Array | None) -> Array:
     chosen = coefficients[np.arange(features.shape[1]), variant]
     mu: Array = np.einsum("srf,srhf->srh", features, chosen)
+    rained = (variant == RAIN_TABLE)[..., None]
+    if rain is not None and rained.any():
+        wet = np.zeros(mu.shape)
+        for column in range(len(RAIN)):  # one after the other: the same sum however many slots are computed
+            wet = wet + rain[..., column, None] * of_rain[..., column]
+        mu = np.where(rained, mu + wet, mu)
     return np.where(np.isfinite(known.scale_m)[:, None], mu, np.nan)
 
 

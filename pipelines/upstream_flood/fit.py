@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
 from pipelines.upstream_flood.evidence import FEATURES, LEAST_SPREAD, USED, VARIANTS, Evidence, evidence
-from pipelines.upstream_flood.model import HORIZONS_H, SPREAD
+from pipelines.upstream_flood.model import HORIZONS_H, RAIN, RAIN_TABLE, SPREAD, TABLES, WITH_RAIN
 from pipelines.upstream_flood.network import Network, network
 
 if TYPE_CHECKING:
     from schemas.feeds import Feed
 
-__all__ = ["Examples", "FitError", "How", "examples", "fit", "prepared", "regressed", "without_spikes"]
+__all__ = ["Examples", "FitError", "How", "Sky", "examples", "fit", "prepared", "regressed", "without_spikes"]
 
 Array = NDArray[Any]
 
+HOUR, RAIN_REACH = timedelta(hours=1), timedelta(hours=36)
 EVERY, BRIDGE = timedelta(minutes=10), timedelta(minutes=400)
+Fitted = tuple[Array, Array]
+"""Pooled coefficients (features × 2) and those of each gauge (rows × features × 2), of rise and change."""
 ERROR_STEPS = tuple(round(-4.0 + 0.1 * i, 1) for i in range(161))
 RIDGE_POOLED, RIDGE_SPREAD = 20.0, 1e-3
 FOLDS, FOLD_DAYS = 5, 10
@@ -62,6 +65,25 @@ class How:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sky:
+    """Rain, where it is to be learned from: ``weather.rain.v1`` with its feed, and ``weather.station.v1``."""
+
+    rain: pl.DataFrame
+    stations: pl.DataFrame
+    feed: Feed
+
+    def places(self) -> dict[Key, dict[str, Any]]:
+        """The newest record of each station."""
+        return {(row["region"], row["station_id"]): row for row in self.stations.sort("valid_from", "version").iter_rows(named=True)}
+
+    def past(self, begin: datetime, end: datetime) -> Grid:
+        """The hours that end from so long before ``begin`` as rain is looked back at."""
+        grid = Grid(self.feed, value="rain_mm", every=HOUR, bridge=timedelta(0))
+        grid.add(self.rain.filter(pl.col("observed_at").is_between(begin - RAIN_REACH, end)))
+        return grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
     """Rows to fit on: one for each level of a gauge that was followed by others."""
 
@@ -77,6 +99,8 @@ class Examples:
     """Richest coefficient table whose inputs were fresh."""
     weight: Array
     """How much was going on, .02 to 1, times the share."""
+    rain: Array
+    """rows × columns of rain."""
     share: Array
     """Share of an hour that the reading stands for, so that ten-minute data do not outvote hourly ones."""
 
@@ -90,6 +114,7 @@ def fit(
     valid_from: datetime,
     fitted_on: str,
     how: How | None = None,
+    sky: Sky | None = None,
 ) -> dict[str, Any]:
     """Fits a model for one region.
 
@@ -101,6 +126,7 @@ def fit(
         valid_from: from when on the rule is to use the model.
         fitted_on: the periods in words, for the record.
         how: what to do otherwise than was chosen; None: nothing.
+        sky: rain, where a table is to be fitted for it; one is where rain is known of readings of all groups of gauges.
 
     Returns:
         One record of ``river.flood-model.v1``; ``model`` is named after a hash of its numbers.
@@ -108,14 +134,16 @@ def fit(
     Raises:
         FitError: fewer than ``LEAST_READINGS`` levels of every gauge.
     """
-    ground, found = prepared(levels, gauges, level_feed=level_feed, region=region)
+    ground, found = prepared(levels, gauges, level_feed=level_feed, region=region, sky=sky)
     return regressed(ground, found, region=region, valid_from=valid_from, fitted_on=fitted_on, how=how or How())
 
 
-def prepared(levels: pl.DataFrame, gauges: pl.DataFrame, *, level_feed: Feed, region: str) -> tuple[Network, Examples]:
+def prepared(
+    levels: pl.DataFrame, gauges: pl.DataFrame, *, level_feed: Feed, region: str, sky: Sky | None = None
+) -> tuple[Network, Examples]:  # fmt: skip
     """The network with medians and scales, and the rows to fit on."""
-    ground = _ground(levels, gauges, region)
-    found = examples(levels, ground, level_feed)
+    ground = _ground(levels, gauges, region, sky)
+    found = examples(levels, ground, level_feed, sky)
     if not len(found.row):
         raise FitError(
             f"levels of {region} must hold floods to learn from (got {levels.height} readings and no example): give a longer period"
@@ -135,11 +163,13 @@ def regressed(
 ) -> dict[str, Any]:
     """The model of what ``prepared`` gives. Numbers of other ``horizons`` than these are nil: what raises needs 3 h alone."""
     group = ground.inputs.count[:3].sum(axis=0) > 0
-    betas, of_levels, errors = _regress(found, len(ground.keys), group, how, horizons)
+    rained = _knows_rain(ground, found, group, horizons)
+    tables = TABLES if rained else VARIANTS
+    betas, of_levels, errors = _regress(found, tables, len(ground.keys), group, how, horizons)
     known = ground.learned
     record: dict[str, Any] = {
         "region": region, "valid_from": valid_from, "version": 1, "op": "stated", "model": "", "fitted_on": fitted_on,
-        "features": list(FEATURES), "horizons_h": list(HORIZONS_H), "variants": list(VARIANTS),
+        "features": [*FEATURES, *(RAIN if rained else ())], "horizons_h": list(HORIZONS_H), "variants": list(tables),
         "gauges": [
             {"gauge_id": key[1], "median_m": float(known.median_m[at]), "scale_m": float(known.scale_m[at]),
              "group": "network" if group[at] else "rest", "coefficients": betas[at].astype(np.float32).ravel().tolist(),
@@ -163,7 +193,7 @@ def without_spikes(levels: pl.DataFrame, scale_m: Mapping[str, float]) -> pl.Dat
     return ordered.filter(~(alone & quick).fill_null(value=False))
 
 
-def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str) -> Network:
+def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str, sky: Sky | None) -> Network:
     """The network, with medians and scales only."""
     records: dict[Key, dict[str, Any]] = {
         (row["region"], row["gauge_id"]): row for row in gauges.sort("valid_from").iter_rows(named=True) if row["region"] == region
@@ -176,7 +206,9 @@ def _ground(levels: pl.DataFrame, gauges: pl.DataFrame, region: str) -> Network:
         )
     bare = network(keys, records, {}, FEATURES)
     median, scale = (np.array([scales[key][i] if key in scales else np.nan for key in keys]) for i in (0, 1))
-    return network(keys, records, {}, FEATURES, replace(bare.learned, median_m=median, scale_m=scale))
+    tables = np.full(len(keys), len(VARIANTS) - 1 if sky is None else RAIN_TABLE)
+    known = replace(bare.learned, median_m=median, scale_m=scale, richest=tables)
+    return network(keys, records, {}, FEATURES, known, None if sky is None else sky.places())
 
 
 def _scales(levels: pl.DataFrame, records: Mapping[Key, Mapping[str, Any]]) -> dict[Key, tuple[float, float]]:
@@ -194,11 +226,11 @@ def _scales(levels: pl.DataFrame, records: Mapping[Key, Mapping[str, Any]]) -> d
     return out
 
 
-def examples(levels: pl.DataFrame, ground: Network, level_feed: Feed) -> Examples:
+def examples(levels: pl.DataFrame, ground: Network, level_feed: Feed, sky: Sky | None = None) -> Examples:
     """One example for each level: what was known then, and how far the gauge rose."""
     scale = {key[1]: float(s) for key, s in zip(ground.keys, ground.learned.scale_m, strict=True) if np.isfinite(s)}
     clean = without_spikes(levels, scale).sort("observed_at")
-    parts = [_month(clean, begin, end, ground, level_feed) for begin, end in _months(clean)]
+    parts = [_month(clean, begin, end, ground, level_feed, sky) for begin, end in _months(clean)]
     return Examples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Examples.__slots__})
 
 
@@ -209,7 +241,7 @@ def _months(levels: pl.DataFrame) -> Iterator[tuple[datetime, datetime]]:
         yield begin, begin + timedelta(days=30)
 
 
-def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network, level_feed: Feed) -> Examples:
+def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network, level_feed: Feed, sky: Sky | None) -> Examples:
     before, after = timedelta(hours=48), timedelta(hours=HORIZONS_H[-1]) + GAP
     past = Grid(level_feed, value="level_m", every=EVERY, bridge=BRIDGE)
     past.know(ground.keys)
@@ -218,6 +250,8 @@ def _month(levels: pl.DataFrame, begin: datetime, end: datetime, ground: Network
             pl.col("observed_at").is_between(begin - before, end + after), pl.col("gauge_id").is_in([key[1] for key in ground.keys])
         )
     )
+    if sky is not None:
+        past.beside["rain"] = sky.past(begin, end)
     start, stop = (int(past.slot_of(int(each.timestamp() * 1000))) for each in (begin, end))
     start, stop = max(start, past.slots.first), min(stop, past.slots.stop)
     parts = [_part(past, ground, range(a, min(a + 720, stop))) for a in range(start, stop, 720)]
@@ -234,7 +268,8 @@ def _part(past: Grid, ground: Network, slots: range) -> Examples:
     share = np.clip((slots.start + at - last) / 6, 1 / 6, 1)
     return Examples(
         row=row, slot=slots.start + at, features=seen.features[seen.of[at], row], rise=rise[at, row], change=change[at, row],
-        variant=seen.variant[seen.of[at], row], weight=_weight(seen, seen.of[at], row) * share, share=share,
+        variant=seen.variant[seen.of[at], row], rain=seen.rain[seen.of[at], row],
+        weight=_weight(seen, seen.of[at], row) * share, share=share,
     )  # fmt: skip
 
 
@@ -286,32 +321,55 @@ def _keeps_rising(found: Examples, group: Array) -> list[dict[str, Any]]:
     return out
 
 
-def _regress(found: Examples, rows: int, group: Array, how: How, horizons: Sequence[int]) -> tuple[Array, Array, list[dict[str, Any]]]:
-    """Coefficients (rows × variants × horizons × features) of rise and change on all folds; errors of the rise on folds left out."""
+def _knows_rain(ground: Network, found: Examples, group: Array, horizons: Sequence[int]) -> bool:
+    """Whether there is rain to fit on for each group of gauges and horizon."""
+    wet = found.variant == RAIN_TABLE
+    judged = np.isfinite(ground.learned.scale_m)
+    wanted = [(found.rise[:, HORIZONS_H.index(each)], of_group) for each in horizons for of_group in np.unique(group[judged])]
+    return bool(wet.any()) and all((wet & np.isfinite(rise) & (group[found.row] == of_group)).any() for rise, of_group in wanted)
+
+
+def _regress(
+    found: Examples, tables: Sequence[str], rows: int, group: Array, how: How, horizons: Sequence[int]
+) -> tuple[Array, Array, list[dict[str, Any]]]:
+    """Coefficients (rows × tables × horizons × features) of rise and change on all folds; errors of the rise on folds left out.
+
+    What is known with rain is drawn to what is known without, of which there is more to learn from.
+    """
     fold = (found.slot // (FOLD_DAYS * 144)) % FOLDS
     order = np.lexsort((fold, found.row))
     found = Examples(**{name: getattr(found, name)[order] for name in Examples.__slots__})
     cell = found.row * FOLDS + fold[order]
     weight, of_network = found.weight**how.weight_power, group[found.row]
-    betas = np.zeros((rows, len(VARIANTS), len(HORIZONS_H), len(FEATURES), 2))
+    width = len(FEATURES) + (len(RAIN) if WITH_RAIN in tables else 0)
+    betas = np.zeros((rows, len(tables), len(HORIZONS_H), width, 2))
     errors = []
-    for v, variant in enumerate(VARIANTS):
-        used = USED[variant]
+    without: dict[int, list[Fitted]] = {}
+    for v, variant in enumerate(tables):
+        used, wet = USED[variant], variant == WITH_RAIN
         for h, horizon in enumerate(HORIZONS_H):
             take = np.flatnonzero(np.isfinite(found.rise[:, h]) & (found.variant >= v))
             if horizon not in horizons or not len(take):
                 errors += [{"group": name, "variant": variant, "horizon_h": horizon} | _NIL for name in ("network", "rest")]
                 continue
             x, y = found.features[take, :used], np.stack([found.rise[take, h], found.change[take, h]], axis=-1)
+            if wet:
+                x = np.concatenate([x, found.rain[take]], axis=1)
             begins = np.flatnonzero(np.diff(cell[take], prepend=-1))
             cells = [(slice(a, b), *divmod(int(cell[take[a]]), FOLDS)) for a, b in pairwise([*begins, len(take)])]
             sums = _sums(x, y, weight[take], cells, rows)
-            betas[:, v, h, :used] = _solve(*(each.sum(axis=1) for each in sums), ridge_gauge=how.ridge_gauge)
-            left_out = [_solve(*(each.sum(axis=1) - each[:, out] for each in sums), ridge_gauge=how.ridge_gauge) for out in range(FOLDS)]
+            drawn_to = without[h] if wet else [None] * (FOLDS + 1)
+            fitted = [
+                _solve(*(each.sum(axis=1) - each[:, out] for each in sums), ridge_gauge=how.ridge_gauge, drawn_to=drawn_to[out])
+                for out in range(FOLDS)
+            ]
+            fitted.append(_solve(*(each.sum(axis=1) for each in sums), ridge_gauge=how.ridge_gauge, drawn_to=drawn_to[FOLDS]))
+            without[h] = fitted
+            betas[:, v, h, : x.shape[1]] = fitted[FOLDS][1]
             mu = np.empty(len(y))
             rise = y[:, 0]
             for rows_of, row, out in cells:
-                mu[rows_of] = x[rows_of] @ left_out[out][row, :, 0]
+                mu[rows_of] = x[rows_of] @ fitted[out][1][row, :, 0]
             share = weight[take] * found.share[take]
             for name, of_group in (("network", True), ("rest", False)):
                 mine = of_network[take] == of_group
@@ -329,14 +387,22 @@ def _sums(x: Array, y: Array, weight: Array, cells: Sequence[tuple[slice, int, i
     return xx, xy
 
 
-def _solve(xx: Array, xy: Array, *, ridge_gauge: float) -> Array:
-    """Each gauge's ridge regression, drawn towards the pooled one: β = (XᵀWX + κI)⁻¹ (XᵀWy + κβ₀)."""
+def _solve(xx: Array, xy: Array, *, ridge_gauge: float, drawn_to: Fitted | None = None) -> Fitted:
+    """The pooled ridge regression, and each gauge's, drawn towards it: β = (XᵀWX + κI)⁻¹ (XᵀWy + κβ₀).
+
+    ``drawn_to``: what was fitted on fewer columns; the pooled one is drawn to that, and each gauge's to its own of that
+    and what is new in the pooled one.
+    """
     size = xx.shape[-1]
     penalty = np.full(size, RIDGE_POOLED)
     penalty[FEATURES.index("one")] = 0.0
-    pooled = np.linalg.solve(xx.sum(axis=0) + np.diag(penalty), xy.sum(axis=0))
-    solved: Array = np.linalg.solve(xx + ridge_gauge * np.eye(size), xy + ridge_gauge * pooled)
-    return solved
+    if drawn_to is None:
+        pooled = towards = np.linalg.solve(xx.sum(axis=0) + np.diag(penalty), xy.sum(axis=0))
+    else:
+        before, of_gauges = (np.concatenate([each, np.zeros((*each.shape[:-2], size - each.shape[-2], 2))], axis=-2) for each in drawn_to)
+        pooled = np.linalg.solve(xx.sum(axis=0) + np.diag(penalty), xy.sum(axis=0) + penalty[:, None] * before)
+        towards = of_gauges + (pooled - before)
+    return pooled, np.linalg.solve(xx + ridge_gauge * np.eye(size), xy + ridge_gauge * towards)
 
 
 def _errors(mu: Array, error: Array, u: Array, share: Array, how: How) -> dict[str, Any]:

@@ -13,8 +13,10 @@ upstream_flood = Derive(
     for_each="river.gauge.v1",
     given=dict(
         levels=past("river.level.v1", value="level_m", reach=hours(48), every=EVERY),
+        rain=past("weather.rain.v1", value="rain_mm", reach=hours(36), every=hours(1), read="all"),
         gauges=as_of("river.gauge.v1", read="all"),
         model=as_of("river.flood-model.v1", read="all"),
+        stations=as_of("weather.station.v1", read="all"),
         bulletins=as_of(BULLETIN_FEED, read="all", where={"status": (STATUS,)}),
         understood=as_of(BULLETIN_FEED, read="all", where={"status": (STATUS,), "standing": ("stands", "released")}),
     ),

@@ -31,6 +31,8 @@ CLASSES_KM = ((0.0, 8.0), (8.0, 20.0), (20.0, 45.0))
 """Upstream gauges are read by river distance: the farther, the earlier."""
 NEIGHBOURS, NEIGHBOURS_WITHIN_KM, NEIGHBOURS_FLATTEN_KM = 10, 25.0, 3.0
 """Gauges around stand in for rain: the ten nearest within 25 km, weighed by 1 / (3 + km)."""
+RAIN_STATIONS = 5
+"""Rain is read from the five nearest stations that measure it, in the same circle and weighed alike."""
 
 STALE_MIN, SILENT_MIN = 100, 180
 """A gauge that last gave a level so long ago is stale, or has no reading (minutes)."""
@@ -53,6 +55,10 @@ class Network:
     """Start level of a crisis gauge; −inf for a gauge that always reports."""
     raise_at: Array
     inputs: Inputs
+    stations: tuple[Key, ...]
+    """Rain stations (region, station_id) that some gauge is judged by, of any region: a river does not end at a border."""
+    rain: Inputs
+    """One group; its inputs are indices into ``stations``."""
     learned: Learned
     fingerprint: Array
     """rows × 4: a number that is another where threshold or model are others."""
@@ -97,8 +103,9 @@ class Inputs:
 
 
 def network(
-    keys: Sequence[Key], gauges: Mapping[Key, Record], models: Mapping[Key, Record], features: Sequence[str], known: Learned | None = None
-) -> Network:
+    keys: Sequence[Key], gauges: Mapping[Key, Record], models: Mapping[Key, Record], features: Sequence[str], known: Learned | None = None,
+    stations: Mapping[Key, Record] | None = None,
+) -> Network:  # fmt: skip
     """Compiles reference records into arrays.
 
     Args:
@@ -107,6 +114,7 @@ def network(
         models: (region,) → the flood model in force.
         features: names of the columns that the rule computes; a model with others is not used.
         known: what was learned, where it is not to be read from ``models``.
+        stations: (region, station_id) → the weather station in force.
     """
     records = tuple(gauges.get(key) for key in keys)
     column = {name: _column(records, name) for name in (*THRESHOLDS, "sign_lost_below_m", "start_level_m", "raise_at_p")}
@@ -118,6 +126,7 @@ def network(
         for row, record in enumerate(records)
         if record and record["as_input"] == "used" and record["kind"] == "river" and np.isfinite(known.scale_m[row])
     ]
+    of_rain, rain = _rain(records, stations or {})
     return Network(
         keys=tuple(keys),
         records=records,
@@ -126,7 +135,9 @@ def network(
         floor_m=floor_m,
         start_m=np.where([bool(each) and each["reports"] == "above_start" for each in records], column["start_level_m"], -np.inf),  # type: ignore[index]
         raise_at=np.where(np.isnan(column["raise_at_p"]), RAISE_AT, column["raise_at_p"]),
-        inputs=_inputs([*_upstream(keys, records, inputs), _around(keys, records, inputs)]),
+        inputs=_inputs([*_upstream(keys, records, inputs), _around(keys, records, inputs)], len(keys)),
+        stations=of_rain,
+        rain=rain,
         learned=known,
         fingerprint=np.array(
             [[crc32(f"{name} {limit}".encode()) for limit in row] for name, row in zip(known.names, thresholds.tolist(), strict=True)],
@@ -209,13 +220,28 @@ def _around(keys: Sequence[Key], records: Sequence[Record | None], inputs: Seque
     return out
 
 
-def _inputs(groups: Sequence[Runs]) -> Inputs:
+def _rain(records: Sequence[Record | None], stations: Mapping[Key, Record]) -> tuple[tuple[Key, ...], Inputs]:
+    """The rain stations that some gauge is judged by, and for each gauge which."""
+    measure = [key for key, station in sorted(stations.items()) if station["rain"] == "measured"]
+    lat, lon = (np.array([stations[key][name] for key in measure], np.float64) for name in ("lat_deg", "lon_deg"))
+    near: list[list[tuple[float, int]]] = [[] for _ in records]
+    for at, record in enumerate(records):
+        if record is not None and measure:
+            km = distance_m(record["lat_deg"], record["lon_deg"], lat, lon) / 1000
+            within = np.flatnonzero(km <= NEIGHBOURS_WITHIN_KM).tolist()
+            near[at] = sorted((float(km[each]), each) for each in within)[:RAIN_STATIONS]
+    used = sorted({each for some in near for _, each in some})
+    nth = {each: at for at, each in enumerate(used)}
+    runs: Runs = [[(measure[each], nth[each], 1 / (NEIGHBOURS_FLATTEN_KM + km)) for km, each in some] for some in near]
+    return tuple(measure[each] for each in used), _inputs([runs], len(used))
+
+
+def _inputs(groups: Sequence[Runs], nobody: int) -> Inputs:
     runs = [run for group in groups for run in group]
-    nobody = len(groups[0])
     sizes = np.array([len(run) + 1 for run in runs], np.int64)
     return Inputs(
         row=np.array([row for run in runs for row in (nobody, *(row for _, row, _ in run))], np.int64),
         weight=np.array([weight for run in runs for weight in (0.0, *(weight for _, _, weight in run))]),
         begin=np.cumsum(sizes) - sizes,
-        count=(sizes - 1).reshape(len(groups), nobody),
+        count=(sizes - 1).reshape(len(groups), len(groups[0])),
     )

@@ -37,6 +37,7 @@ from pipelines.upstream_flood.network import (
     beside,
     network,
 )
+from pipelines.upstream_flood.rain import wakes
 from pipelines.upstream_flood.telling import Telling
 from pipelines.upstream_flood.words import OWN_STATES
 
@@ -85,17 +86,19 @@ class FloodRule(Telling):
     }
 
     def ground(self, keys: Sequence[Key], tables: Mapping[str, Mapping[Key, Mapping[str, Any]]], every_ms: int) -> Network:
-        """The network, thresholds and models in force, and the official bulletins beside them."""
-        compiled = self._compiled(keys, tables["gauges"], tables["model"])
+        """The network, thresholds, models and rain stations in force, and the official bulletins beside them."""
+        compiled = self._compiled(keys, tables["gauges"], tables["model"], tables.get("stations", {}))
         return replace(compiled, beside=beside(compiled.records, tables["bulletins"], tables["understood"]))
 
-    def _compiled(self, keys: Sequence[Key], gauges: Mapping[Key, Record], models: Mapping[Key, Record]) -> Network:
+    def _compiled(
+        self, keys: Sequence[Key], gauges: Mapping[Key, Record], models: Mapping[Key, Record], stations: Mapping[Key, Record]
+    ) -> Network:
         """The network without the bulletins, compiled once for the same records: bulletins are many and change none of it."""
-        of = (*keys, *gauges.values(), *models.values())
+        of = (*keys, *gauges.values(), *models.values(), *stations.values())
         for known, made in self._made:
             if len(known) == len(of) and all(a is b for a, b in zip(known, of, strict=True)):
                 return made
-        made = network(keys, gauges, models, FEATURES)
+        made = network(keys, gauges, models, FEATURES, stations=stations)
         self._made = (*self._made[1 - MOST_MADE :], (of, made))
         return made
 
@@ -107,7 +110,7 @@ class FloodRule(Telling):
     def weighed(self, ground: Network, seen: Evidence) -> Mapping[str, Array]:
         """The same for the distinct slots of some evidence."""
         known = ground.learned
-        mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant), np.nan)
+        mu = np.where(seen.fresh[..., None], forecast_rise(known, seen.features, seen.variant, seen.rain), np.nan)
         spread = error_spread(known, seen.features, seen.variant, mu)
         three = HORIZONS_H.index(3)
         limit = ground.thresholds_m
@@ -174,7 +177,7 @@ class FloodRule(Telling):
         return long
 
     def wake(self, ground: Network, past: Grid, slot: int) -> int:
-        """The next slot in which a gauge falls silent, or stops being an input."""
+        """The next slot in which a gauge falls silent or stops being an input, or an hour of rain ends."""
         if not len(past.slots):
             return slot + 1
         last = past.slots.window("last", slot, slot + 1)[0]
@@ -186,8 +189,8 @@ class FloodRule(Telling):
             [(taken + minutes * 60_000) // past.every_ms + 1 for minutes in LIMITS_MIN]
             + [words + minutes * 60_000 // past.every_ms + 1 for minutes in (HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)]
         )
-        ahead = falls[falls > slot]
-        return int(ahead.min()) if ahead.size else slot + 2**20
+        ahead = [*falls[falls > slot].tolist(), *wakes(ground, past, slot)]
+        return min(ahead, default=slot + 2**20)
 
     def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """When six quiet hours will have passed: a notice ends by time alone only then."""

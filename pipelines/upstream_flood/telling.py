@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.linkage.derive import Episode
-from pipelines.linkage.grid import Grid, instant
+from pipelines.linkage.grid import Grid, instant, milliseconds
 from pipelines.linkage.sliding import Sliding
 from pipelines.upstream_flood.bulletins import BULLETIN_FEED, beside
-from pipelines.upstream_flood.evidence import GROUPS, VARIANTS, Evidence, evidence, exceedance, or_zero
-from pipelines.upstream_flood.model import HORIZONS_H
+from pipelines.upstream_flood.evidence import GROUPS, Evidence, evidence, exceedance, or_zero
+from pipelines.upstream_flood.model import HORIZONS_H, RAIN_TABLE, TABLES
 from pipelines.upstream_flood.network import LEVELS, Network
+from pipelines.upstream_flood.rain import heard, wettest
 from pipelines.upstream_flood.words import OWN_STATES, Told, own_state, sentence, withdrawal
 
 __all__ = ["REST_ON", "Telling"]
@@ -24,6 +25,8 @@ Array = NDArray[Any]
 
 REST_ON = timedelta(hours=40)
 """A notice rests on no reading older than this: a day, the quiet hours, staleness and the widest gap that is bridged."""
+RAIN_REST_ON = timedelta(hours=32)
+"""And on no hour of rain that ended earlier: a day, the quiet hours, and what of an hour has passed."""
 QUANTILES = (0.1, 0.5, 0.9)
 SLOTS_PER_HOUR = 6
 LEVEL_STEP_M = 0.1
@@ -31,7 +34,7 @@ LEVEL_STEP_M = 0.1
 LEAST_P = 0.05
 """Below this probability within the longest horizon no time of arrival is given."""
 MOST_WEIGHED = 3
-LEVEL_FEED = "river.level.v1"
+LEVEL_FEED, RAIN_FEED = "river.level.v1", "weather.rain.v1"
 
 
 class Telling:
@@ -176,11 +179,18 @@ def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode)
     beta = ground.learned.coefficients[row, variant, three]
     parts = beta * seen.features[0, row] * or_zero(ground.learned.scale_m[row])
     weights = {name: float(parts[list(columns)].sum()) for name, columns in GROUPS.items()}
+    if variant == RAIN_TABLE:
+        of_rain = ground.learned.of_rain[row, three] * seen.rain[0, row]
+        weights["rain"] = float(of_rain.sum() * ground.learned.scale_m[row])
     heaviest = sorted((name for name in weights if round(weights[name], 2)), key=lambda name: (-abs(weights[name]), name))[:MOST_WEIGHED]
     return {
-        "ranges": [_range(sorted(ground.keys[other][1] for other in inputs), end_ms), *_bulletins(ground, row, end_ms)],
-        "weighed_most": [_weighed(ground, past, seen, row, name, weights[name]) for name in heaviest],
-        "variant": VARIANTS[variant] if ground.learned.names[row] else "",
+        "ranges": [
+            _range(sorted(ground.keys[other][1] for other in inputs), end_ms),
+            *_rain_range(held, past, row, end_ms),
+            *_bulletins(ground, row, end_ms),
+        ],
+        "weighed_most": [_weighed(ground, past, seen, each.slot, row, name, weights[name]) for name in heaviest],
+        "variant": TABLES[variant] if ground.learned.names[row] else "",
     }
 
 
@@ -198,8 +208,20 @@ def _bulletins(ground: Network, row: int, end_ms: int) -> list[dict[str, Any]]:
     return [every | {"feed": BULLETIN_FEED, "from_time": min(every["from_time"], oldest)}]
 
 
-def _weighed(ground: Network, past: Grid, seen: Evidence, row: int, name: str, weight_m: float) -> dict[str, Any]:
-    """The reading that stands for a group of columns: of several inputs the one that rose most."""
+def _rain_range(held: Sequence[Network], past: Grid, row: int, end_ms: int) -> Iterator[dict[str, Any]]:
+    """The rain that was told around a gauge, where there was any and the model reads it."""
+    first_ms = end_ms - milliseconds(RAIN_REST_ON)
+    stations = {network.stations[each][1] for network in held for each in heard(network, past, row, first_ms, end_ms)}
+    if stations:
+        yield {"feed": RAIN_FEED, "keys": sorted(stations), "from_time": instant(first_ms), "to_time": instant(end_ms)}
+
+
+def _weighed(ground: Network, past: Grid, seen: Evidence, slot: int, row: int, name: str, weight_m: float) -> dict[str, Any]:
+    """The reading that stands for a group of columns: of several inputs the one that rose most, of rain the wettest station."""
+    if name == "rain":
+        station, time_ms = wettest(ground, past, row, slot)
+        about = {"gauge_id": ground.stations[station][1], "what": name, "observed_at": instant(time_ms), "level_m": None}
+        return about | {"weight_m": round(weight_m, 2)}
     speaks = _leading(ground, seen, row, name)
     anchor = int(seen.anchor[0, speaks])
     taken = int(past.slots.window("time", anchor, anchor + 1)[0, speaks])

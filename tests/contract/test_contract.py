@@ -147,8 +147,8 @@ def holds_no_more_than_it_must(name: str) -> None:
     linkage = LINKAGES[name]
     made = next(each for each in (script(name, seed) for seed in range(100)) if each.logs["clock.v1"].height > 6 * 60)
     out = replayed(linkage, made.logs, 300)
-    past = past_feed(name)
-    observed = made.logs[past.name].filter(pl.col(past.time) <= pl.col("arrived"))[past.time].sort()
+    pasts = {each: feed(each).time for each in linkage.observes}
+    observed = pl.concat([made.logs[each].filter(pl.col(time) <= pl.col("arrived"))[time] for each, time in pasts.items()]).sort()
     span = linkage.reach + timedelta(hours=5)
     most = max(int(((observed > at - span) & (observed <= at)).sum()) for at in observed.to_list())
     if out.held > most:

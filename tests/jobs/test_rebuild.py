@@ -38,6 +38,18 @@ def test_of_what_came_in_time_nothing_differs(script: Any) -> None:
     assert revised(name, logs, before) == []
 
 
+def test_of_one_region_rain_from_beyond_its_border_is_read_too() -> None:
+    logs = next(each for each in (on_time("upstream_flood", upstream_flood.make(seed).logs) for seed in range(20)) if rains_beyond(each))
+    before = said("upstream_flood", logs)
+    assert any(each["variant"] == "with_rain" for each in before["because"].to_list())
+    assert revised("upstream_flood", logs, before, upstream_flood.REGION) == []
+
+
+def rains_beyond(logs: dict[str, pl.DataFrame]) -> bool:
+    beyond = logs["weather.rain.v1"].filter(pl.col("region") != upstream_flood.REGION, pl.col("rain_mm") > 5)
+    return beyond.height > 10 and "with_rain" in logs["river.flood-model.v1"]["variants"][0].to_list()
+
+
 def on_time(name: str, logs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """The records of a script that are not late, and can be."""
     out = dict(logs)

@@ -37,7 +37,10 @@ def test_a_reference_is_read_as_far_as_it_is_owned_unless_all_is_asked_for() -> 
 
 
 def test_the_flood_linkage_reads_like_its_sentence() -> None:
-    assert upstream_flood.feeds == ("river.level.v1", "river.gauge.v1", "river.flood-model.v1", "river.flood-bulletin.v1", "clock.v1")
+    assert upstream_flood.feeds == (
+        "river.level.v1", "weather.rain.v1", "river.gauge.v1", "river.flood-model.v1", "weather.station.v1", "river.flood-bulletin.v1",
+        "clock.v1",
+    )  # fmt: skip
     assert (upstream_flood.says, upstream_flood.together_by, upstream_flood.for_each) == (
         "river.flood-notice.v1",
         "region",

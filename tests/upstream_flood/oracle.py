@@ -54,9 +54,12 @@ class Oracle:
     """What stands after all records were read, from slot ``begin`` to slot ``end``."""
 
     def __init__(
-        self, readings: Sequence[Record], gauges: Sequence[Record], model: Record, begin: int, end: int, bulletins: Sequence[Record] = ()
-    ) -> None:
+        self, readings: Sequence[Record], gauges: Sequence[Record], model: Record, begin: int, end: int, bulletins: Sequence[Record] = (),
+        rain: Sequence[Record] = (), stations: Sequence[Record] = (),
+    ) -> None:  # fmt: skip
         self.begin, self.end, self.model, self.bulletins = begin, end, model, bulletins
+        self.stations = stations
+        self.fell = {each: self._hours([r for r in rain if r["station_id"] == each]) for each in {r["station_id"] for r in stations}}
         self.gauges = gauges
         self.ids = sorted({each["gauge_id"] for each in gauges})
         self.learned = {each["gauge_id"]: each for each in model["gauges"]}
@@ -68,6 +71,8 @@ class Oracle:
             "level_at",
             "own",
             "inputs",
+            "rain_stations",
+            "known_rain",
             "fresh",
             "features",
             "about",
@@ -92,6 +97,19 @@ class Oracle:
             if newest[time]["op"] == "stated":
                 cells[slot_of(time)] = (ms(time), newest[time]["level_m"])
         return cells
+
+    @staticmethod
+    def _hours(records: Sequence[Record]) -> dict[int, float]:
+        """Hour (counted as it ends) → amount of its newest record that stands and has one."""
+        newest: dict[datetime, Record] = {}
+        for each in records:
+            if each["observed_at"] not in newest or each["version"] > newest[each["observed_at"]]["version"]:
+                newest[each["observed_at"]] = each
+        hours: dict[int, float | None] = {}
+        for time in sorted(newest):
+            if newest[time]["op"] == "stated":
+                hours[-(-ms(time) // 3_600_000)] = newest[time]["rain_mm"]
+        return {hour: amount for hour, amount in hours.items() if amount is not None}
 
     def gauge(self, g: str, k: int) -> Record | None:
         """The gauge record in force at the end of a slot."""
@@ -208,8 +226,48 @@ class Oracle:
                 x["around_wet"] = max(x["around_d1"], 0) * clip(x["around_u"], 0, 1)
         return x
 
+    # -- rain --
+
+    def rain_stations(self, g: str, k: int) -> list[tuple[str, float]]:
+        """The five nearest stations within 25 km that measure rain, and what they weigh."""
+        here, newest = self.gauge(g, k), {}
+        for each in sorted(self.stations, key=lambda each: each["valid_from"]):
+            if each["valid_from"] <= moment(k):
+                newest[each["station_id"]] = each
+        if here is None:
+            return []
+        near = sorted((kilometres(here, each), name) for name, each in newest.items() if each["rain"] == "measured")
+        return [(name, 1 / (3 + km)) for km, name in near if km <= 25][:5]
+
+    def known_rain(self, g: str, k: int, hours: int) -> tuple[float | None, float]:
+        """Millimetres in the last hours that had ended, as if all hours were as those that are known, and the share that is known."""
+        ended = k * SLOT_MS // 3_600_000
+        amount = known = wanted = 0.0
+        for name, weight in self.rain_stations(g, k):
+            for hour in range(ended - hours + 1, ended + 1):
+                wanted += weight
+                if hour in self.fell[name]:
+                    known += weight
+                    amount += weight * self.fell[name][hour]
+        return (amount / known * hours if known else None), (known / wanted if wanted else 0.0)
+
+    def wet(self, g: str, k: int) -> dict[str, float]:
+        mm: dict[int, float] = {}
+        for hours, longer in ((24, None), (6, 24), (3, 6), (1, 3)):
+            told = self.known_rain(g, k, hours)[0]
+            mm[hours] = told if told is not None else mm[longer] * hours / longer  # type: ignore[index, operator]
+        one, three, day = (clip(mm[hours] / 50, 0, 3) for hours in (1, 3, 24))
+        return {"rain_1h": one, "rain_3h": three, "rain_on_wet": three * day, "rain_on_high": three * self.own(g, k)["u"]}
+
+    def rain_is_fresh(self, g: str, k: int) -> bool:
+        return "with_rain" in self.model["variants"] and all(self.known_rain(g, k, hours)[1] >= 0.5 for hours in (6, 24))
+
     def variant(self, g: str, k: int) -> str:
         """The richest table of which at least half of the inputs are fresh."""
+        found = self.dry_variant(g, k)
+        return "with_rain" if found == "full" and self.rain_is_fresh(g, k) else found
+
+    def dry_variant(self, g: str, k: int) -> str:
         groups = self.inputs(g, k)
         wanted = [other for name in ("near", "mid", "far") for other, _ in groups[name]]
         fresh = [other for other in wanted if self.fresh(other, k)]
@@ -227,10 +285,12 @@ class Oracle:
         if learned is None:
             return None
         x, variant, model = self.features(g, k), self.variant(g, k), self.model
+        if variant == "with_rain":
+            x = {**x, **self.wet(g, k)}
         width, h = len(model["features"]), model["horizons_h"].index(horizon_h)
         begin = (model["variants"].index(variant) * len(model["horizons_h"]) + h) * width
         beta = learned["coefficients"][begin : begin + width]
-        mu = math.fsum(b * x[name] for b, name in zip(beta, model["features"], strict=True))
+        mu = math.fsum(b * x.get(name, 0.0) for b, name in zip(beta, model["features"], strict=True))
         delta = (self.threshold(g, level, k) - self.level(g, k)) / learned["scale_m"]  # type: ignore[operator]
         if delta <= 0:
             return 1.0

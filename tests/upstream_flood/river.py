@@ -24,8 +24,8 @@ from schemas.feeds import feed
 START = datetime(2024, 5, 28, tzinfo=UTC)
 EVERY_MS = 600_000
 LEVEL, GAUGE, MODEL, NOTICE = "river.level.v1", "river.gauge.v1", "river.flood-model.v1", "river.flood-notice.v1"
-BULLETIN = "river.flood-bulletin.v1"
-FEEDS = {name: feed(name) for name in (LEVEL, GAUGE, MODEL, BULLETIN, NOTICE, CLOCK)}
+RAIN, STATION, BULLETIN = "weather.rain.v1", "weather.station.v1", "river.flood-bulletin.v1"
+FEEDS = {name: feed(name) for name in (LEVEL, RAIN, GAUGE, MODEL, STATION, BULLETIN, NOTICE, CLOCK)}
 KM_NORTH = 1 / 111.195
 """Degrees of latitude in a kilometre."""
 
@@ -35,6 +35,7 @@ FEATURES = [
     *(f"around_{name}" for name in ("u", "d1", "d2", "d3", "d6", "share", "most", "wet")),
 ]  # fmt: skip
 VARIANTS = ["own", "own_upstream", "full"]
+RAIN_COLUMNS = ["rain_1h", "rain_3h", "rain_on_wet", "rain_on_high"]
 COLUMNS = {"own": 11, "own_upstream": 29, "full": 37}
 HORIZONS_H = [1, 2, 3, 6]
 ERROR_STEPS = [round(-1.0 + 0.05 * step, 2) for step in range(101)]
@@ -83,6 +84,22 @@ def gauge(gauge_id: str = "93", *, north_km: float = 0.0, arrived: float = -9999
     return known | fields
 
 
+def rained(station_id: str, hour: float, rain_mm: float | None = 0.0, *, arrived: float | None = None, **fields: Any) -> dict[str, Any]:
+    """What fell on a station in the hour that ends so many hours after the start; it arrives twenty minutes later."""
+    known = {"region": "r", "station_id": station_id, "observed_at": at(60 * hour), "version": 1, "op": "stated", "rain_mm": rain_mm}
+    return known | {"arrived": at(60 * hour + 20 if arrived is None else arrived)} | fields
+
+
+def station(station_id: str, *, north_km: float = 0.0, arrived: float = -9999, since: float = -9999, **fields: Any) -> dict[str, Any]:
+    """What is known of a weather station: it measures rain, so far north of 93."""
+    known = {
+        "region": "r", "station_id": station_id, "valid_from": at(since), "version": 1, "op": "stated", "valid_until": None,
+        "name": station_id, "name_kana": "", "prefecture": "福井県", "lat_deg": 36.0 + north_km * KM_NORTH, "lon_deg": 136.0,
+        "elevation_m": 10.0, "rain": "measured", "arrived": at(arrived),
+    }  # fmt: skip
+    return known | fields
+
+
 NO_LEVELS: dict[str, None] = dict.fromkeys(("l1_standby_m", "l2_caution_m", "l3_evacuation_m", "l4_danger_m"))
 
 
@@ -124,6 +141,25 @@ def model(
         "keeps_rising": [{"group": "network", "share": 0.5}, {"group": "rest", "share": 0.25}],
         "mu_edges": [], "error_steps": rounded(ERROR_STEPS), "arrived": at(-9999),
     } | fields  # fmt: skip
+
+
+def with_rain(known: Mapping[str, Any], beta: Mapping[str, Sequence[float]] | None = None) -> dict[str, Any]:
+    """A model with a table for rain beyond another's: as the full one, and what rain adds by horizon."""
+    of_rain = np.zeros((len(HORIZONS_H), len(RAIN_COLUMNS)))
+    for name, by_horizon in ({"rain_3h": (0.5, 1.0, 2.0, 3.0)} if beta is None else beta).items():
+        of_rain[:, RAIN_COLUMNS.index(name)] = by_horizon
+
+    def widened(each: Mapping[str, Any]) -> dict[str, Any]:
+        table = np.zeros((len(VARIANTS) + 1, len(HORIZONS_H), len(FEATURES) + len(RAIN_COLUMNS)))
+        table[:-1, :, : len(FEATURES)] = np.array(each["coefficients"]).reshape(len(VARIANTS), len(HORIZONS_H), len(FEATURES))
+        table[-1] = np.concatenate([table[-2, :, : len(FEATURES)], of_rain], axis=1)
+        return {**each, "coefficients": rounded(table.ravel().tolist())}
+
+    return {
+        **known, "features": [*FEATURES, *RAIN_COLUMNS], "variants": [*VARIANTS, "with_rain"],
+        "gauges": [widened(each) for each in known["gauges"]],
+        "errors": [*known["errors"], *(each | {"variant": "with_rain"} for each in known["errors"] if each["variant"] == "full")],
+    }  # fmt: skip
 
 
 def rounded(numbers: Iterable[float]) -> list[float]:
@@ -178,11 +214,11 @@ def frame(feed_name: str, records: Iterable[Mapping[str, Any]], offset: int = 0)
 
 
 def feed_of(record: Mapping[str, Any]) -> str:
-    return next(
-        name
-        for name, field in ((CLOCK, "at"), (LEVEL, "level_m"), (GAUGE, "downstream_id"), (MODEL, "features"), (BULLETIN, "standing"))
-        if field in record
-    )
+    fields = {
+        CLOCK: "at", LEVEL: "level_m", GAUGE: "downstream_id", MODEL: "features", RAIN: "rain_mm", STATION: "name_kana",
+        BULLETIN: "standing",
+    }  # fmt: skip
+    return next(name for name, field in fields.items() if field in record)
 
 
 def past_of(keys: Sequence[tuple[str, ...]], records: Iterable[Mapping[str, Any]], *, until: float | None = None) -> Grid:

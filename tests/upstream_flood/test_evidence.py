@@ -21,6 +21,7 @@ from pipelines.upstream_flood.evidence import (
     exceedance,
     forecast_rise,
 )
+from pipelines.upstream_flood.model import TABLES
 from pipelines.upstream_flood.network import Network, network
 from tests.upstream_flood.river import gauge, levels, minute_of, model, past_of, reading, river, slot
 
@@ -259,7 +260,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 
 def test_every_column_is_explained_once_and_each_table_uses_a_beginning_of_them() -> None:
     assert sorted(column for columns in GROUPS.values() for column in columns) == list(range(len(FEATURES)))
-    assert [USED[each] for each in VARIANTS] == sorted(USED.values())
+    assert [USED[each] for each in TABLES] == sorted(USED.values())
     assert USED["full"] == len(FEATURES)
     assert {name.partition("_")[0] for name in FEATURES[USED["own"] : USED["own_upstream"]]} == {"near", "mid", "far"}
 

@@ -182,7 +182,7 @@ def test_a_gauge_record_holds_until_its_valid_until() -> None:
 def test_the_learned_numbers_lie_by_row_variant_horizon_and_feature() -> None:
     net = compiled(below(4))
     known = net.learned
-    assert known.coefficients.shape == (2, 3, 4, len(FEATURES))
+    assert known.coefficients.shape == (2, 4, 4, len(FEATURES))
     assert known.coefficients[1, 2, :, FEATURES.index("near_d1")].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8], rel=1e-6)
     assert known.coefficients[1, 0, :, FEATURES.index("near_d1")].tolist() == [0, 0, 0, 0]
     assert known.names == ("r-made", "r-made")

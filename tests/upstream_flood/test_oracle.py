@@ -1,7 +1,8 @@
 """What stands after a day and a half of random readings is what the plain oracle says should stand.
 
 Readings come hourly or oftener, off the slots, in any order within patience, some twice, corrected, withdrawn or without a
-level; a threshold changes on the way. The oracle reads them one by one (``tests.upstream_flood.oracle``).
+level; a threshold changes on the way. In every other run it rains, and the model reads it. The oracle reads them one by one
+(``tests.upstream_flood.oracle``).
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from tests.upstream_flood.river import (
     minute_of,
     model,
     not_understood,
+    rained,
     reading,
     river,
     rounded,
+    station,
     subject,
     tick,
+    with_rain,
 )
 
 HOURS = 36
@@ -124,6 +128,32 @@ def script(random: Random) -> list[dict[str, Any]]:
     return [each | {"gauge_id": each["gauge_id"]} for each in unique.values()]
 
 
+def weather(random: Random) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rain since the day before: hours that nobody recorded, stations that fall silent, amounts corrected, withdrawn and late; stations,
+    one of another region, one that measures no rain, one that moves."""
+    places = {"n": 20.0, "m": 9.0, "s": -4.0, "beyond": 3.0, "cold": 1.0, "far": 90.0, "p": 12.0, "q": 15.0}
+    region = {"beyond": "other"}
+    known = [station(name, north_km=km, region=region.get(name, "r")) for name, km in places.items()]
+    known[4] |= {"rain": "unmeasured"}
+    moved = random.uniform(12, 24) * 60
+    known.append(station("m", north_km=-8, since=moved, arrived=moved - 600))
+    rain = []
+    for name in places:
+        silent = random.uniform(-24, HOURS)
+        for hour in range(-30, HOURS):
+            if hour % 24 == 0 or silent <= hour < silent + random.choice([0, 0, 3, 14]):
+                continue
+            fell = round(2 * random.choice([0, 0, 1, random.uniform(0, 30)])) / 2
+            late = random.choice([20, 20, 20, random.uniform(0, 175)])
+            shown = None if random.random() < 0.03 else fell
+            rain.append(rained(name, hour, shown, arrived=60 * hour + late, region=region.get(name, "r")))
+            if random.random() < 0.05:
+                op = random.choice(["stated", "withdrawn"])
+                later = 60 * hour + random.uniform(late, 176)
+                rain.append(rained(name, hour, fell + 5, arrived=later, version=2, op=op, region=region.get(name, "r")))
+    return rain, known
+
+
 def batches(random: Random, records: list[Record]) -> list[list[Record]]:
     """In order of arrival, with ticks, some records twice, cut anywhere."""
     ticks = [tick(minute) for minute in range(-30, HOURS * 60 + 240, 30)]
@@ -181,11 +211,14 @@ def run(seed: int) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]], Watch]:
     random = Random(seed)
     known, numbers, records = gauges(random), learned(random), script(random)
     said = bulletins(Random(-1 - seed))
-    watch = Watch(*known, numbers)
-    for each in batches(random, [*records, *said]):
+    rain, stations = weather(Random(f"weather {seed}")) if seed % 2 else ([], [])
+    if seed % 2:
+        numbers = with_rain(numbers, {name: (0.2, 0.4, 0.6, 0.8) for name in ("rain_1h", "rain_3h", "rain_on_wet", "rain_on_high")})
+    watch = Watch(*known, *stations, numbers)
+    for each in batches(random, [*records, *rain, *said]):
         watch.step(*each)
     end = max(slot_of(at(HOURS * 60 + 210)), *(slot_of(each["observed_at"]) for each in records))
-    return stands(watch), Oracle(records, known, numbers, slot_of(at(-30)), end, said).standing(), watch
+    return stands(watch), Oracle(records, known, numbers, slot_of(at(-30)), end, said, rain, stations).standing(), watch
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -201,6 +234,7 @@ def test_the_scripts_are_worth_playing() -> None:
     assert {fact[1] for fact in expected} >= {"L1", "L2", "stale", "no_reading", "no_threshold", "not_observed"}
     assert {each["state"] for each in watch.said} >= {"raised", "updated", "cleared", "withdrawn"}
     assert any(each["eta_p50"] for each in watch.said)
+    assert {each["because"]["variant"] for each in watch.said} >= {"full", "with_rain"}
     assert any(minute_of(each["onset"]) > 0 for each in watch.said)
 
 

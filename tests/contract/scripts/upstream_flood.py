@@ -1,4 +1,8 @@
-"""Floods on a small river: waves that travel, gauges that fall silent, readings corrected, withdrawn, doubled and late."""
+"""Floods on a small river: waves that travel, gauges that fall silent, readings corrected, withdrawn, doubled and late.
+
+In most of them it rains, too: hours that nobody recorded, stations that fall silent, move, or measure something else, amounts corrected,
+withdrawn and late; and in most of these the model reads it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from pipelines.upstream_flood.evidence import FEATURES, VARIANTS
+from pipelines.upstream_flood.model import RAIN, TABLES
 from tests.contract.script import EPOCH, Arrival, Script, log
 
 REGION = "small"
@@ -38,14 +43,29 @@ def make(seed: int, end: int | None = None) -> Script:
     fixed = {
         "clock.v1": log("clock.v1", ticks, lambda: 0),
         "river.gauge.v1": log("river.gauge.v1", known, lambda: 0),
-        "river.flood-model.v1": log("river.flood-model.v1", _models(g, end), lambda: 0),
+        "river.flood-model.v1": log("river.flood-model.v1", _models(g, random.Random(f"models {seed}"), end), lambda: 0),
     }
+    weather = random.Random(f"weather {seed}")
+    rain, stations = _weather(weather, end) if weather.random() < 0.7 else ([], [])
+    fixed_in_time = [_late(each) or _unreadable(each) or _observed(each) < 0 for each in rain]
+    rain_again = [each if stays else _redrawn(each, weather, end) for each, stays in zip(rain, fixed_in_time, strict=True)]
+    fixed["weather.station.v1"] = log("weather.station.v1", stations, lambda: 0)
     said = _bulletins(random.Random(-1 - seed), end)
     again = [each if each not in on_time else _redrawn(each, g, end) for each in readings]
     return Script(
         seed=seed,
-        logs={"river.level.v1": log("river.level.v1", readings, g.random), **fixed, **_told(said)},
-        other={"river.level.v1": log("river.level.v1", again, g.random), **fixed, **_told(_retold(said, random.Random(seed), end))},
+        logs={
+            "river.level.v1": log("river.level.v1", readings, g.random),
+            "weather.rain.v1": log("weather.rain.v1", rain, weather.random),
+            **fixed,
+            **_told(said),
+        },
+        other={
+            "river.level.v1": log("river.level.v1", again, g.random),
+            "weather.rain.v1": log("weather.rain.v1", rain_again, weather.random),
+            **fixed,
+            **_told(_retold(said, random.Random(seed), end)),
+        },
         silent=frozenset(
             each
             for each in {*_silent(on_time, end), *((f"{REGION}/{gauge_id}/no_threshold", "no_threshold") for gauge_id in bare)}
@@ -53,9 +73,9 @@ def make(seed: int, end: int | None = None) -> Script:
         ),
         own=frozenset({"stale", "no_reading", "no_threshold"}),
         states=frozenset({"raised", "updated", "cleared", "withdrawn", "stale", "no_reading", "no_threshold"}),
-        dead=sum(map(_unreadable, readings)),
-        late=sum(_late(each) and not _unreadable(each) for each in readings),
-    )
+        dead=sum(map(_unreadable, [*readings, *rain])),
+        late=sum(_late(each) and not _unreadable(each) for each in [*readings, *rain]),
+    )  # fmt: skip
 
 
 def _at(minute: float) -> Any:
@@ -71,8 +91,8 @@ def _late(arrival: Arrival) -> bool:
 
 
 def _unreadable(arrival: Arrival) -> bool:
-    level_m = arrival.record["level_m"]
-    return _observed(arrival) - arrival.minute > TICK_MIN or (level_m is not None and not math.isfinite(level_m))
+    value = arrival.record["level_m"] if "level_m" in arrival.record else arrival.record["rain_mm"]
+    return _observed(arrival) - arrival.minute > TICK_MIN or (value is not None and not math.isfinite(value))
 
 
 # -- readings ---------------------------------------------------------------------------------------------------------
@@ -145,6 +165,68 @@ def _whole(minute: float) -> float:
 
 def _record(gauge_id: str, observed_at: Any, version: int, level_m: float | None, op: str = "stated") -> dict[str, Any]:
     return {"region": REGION, "gauge_id": gauge_id, "observed_at": observed_at, "version": version, "op": op, "level_m": level_m}
+
+
+# -- rain -------------------------------------------------------------------------------------------------------------
+
+HOUR_MIN, DAY_MIN = 60, 1440
+STATIONS = {"s": (REGION, 36.02), "t": ("beyond", 36.13), "v": (REGION, 36.26), "far": (REGION, 37.0), "cold": (REGION, 36.05)}
+"""Region and latitude: ``t`` lies behind a border, ``far`` near nobody, ``cold`` measures no rain and is heard of all the same."""
+
+
+def _weather(g: random.Random, end: int) -> tuple[list[Arrival], list[Arrival]]:
+    """Rain from a day before the script on, or from its beginning; and the stations, one of which may move or be closed."""
+    showers = [(g.uniform(-DAY_MIN / 2, end), g.uniform(4, 30), g.uniform(60, 300)) for _ in range(2 + end // 500)]
+    rain: list[Arrival] = []
+    for station_id in STATIONS:
+        silent = g.uniform(0, end)
+        gone = (silent, silent + g.choice([0, 0, 300, 2000]))
+        for hour in range(g.choice([-DAY_MIN, -DAY_MIN, 0]), end, HOUR_MIN):
+            if hour % DAY_MIN != 0 and not gone[0] <= hour < gone[1]:  # nobody records the hour up to 09:00 JST
+                fell = sum(high * math.exp(-(((hour - middle) / width) ** 2)) for middle, high, width in showers)
+                rain += _fell(g, station_id, hour - (g.randrange(HOUR_MIN) if g.random() < 0.02 else 0), round(2 * fell) / 2, end)
+    known = [Arrival(minute=-10_000, record=_station(each)) for each in STATIONS]
+    since = g.randrange(0, end, TICK_MIN)
+    if g.random() < 0.3:
+        moved = _station(g.choice("stv"), since, lat_deg=g.uniform(36.0, 36.6))
+        known.append(Arrival(minute=max(since - g.uniform(0, 600), 0), record=moved))
+    if g.random() < 0.2:
+        known.append(
+            Arrival(minute=since, record=_station(g.choice("stv"), since + 1, valid_until=_at(g.randrange(since, end + 1, TICK_MIN))))
+        )
+    return rain, known
+
+
+def _fell(g: random.Random, station_id: str, ended: int, rain_mm: float, end: int) -> list[Arrival]:
+    """The rain of an hour as it is told: once, twice, corrected, withdrawn, without an amount, as no number, late, or not at all."""
+    kind = g.random()
+    delay = g.uniform(PATIENCE_MIN + 1, 900) if kind < 0.04 else g.choice([0, 20, 20, 20, g.uniform(0, PATIENCE_MIN - 1)])
+    amount = None if 0.04 < kind < 0.08 else math.nan if 0.08 < kind < 0.085 else rain_mm
+    out = [(delay, _amount(station_id, ended, 1, amount))]
+    if 0.1 < kind < 0.18:
+        out.append((g.uniform(0, PATIENCE_MIN - 1), _amount(station_id, ended, 2, rain_mm + g.choice([0.5, 5, 20]))))
+    if 0.16 < kind < 0.2:
+        out.append((g.uniform(0, PATIENCE_MIN - 1), _amount(station_id, ended, 3, rain_mm, "withdrawn")))
+    if 0.2 < kind < 0.25:
+        out.append((g.uniform(0, PATIENCE_MIN - 1), out[0][1]))
+    arrivals = [Arrival(minute=_whole(ended + late), record=record) for late, record in out]
+    return [each for each in arrivals if each.minute <= end]
+
+
+def _amount(station_id: str, ended: int, version: int, rain_mm: float | None, op: str = "stated") -> dict[str, Any]:
+    return {
+        "region": STATIONS[station_id][0], "station_id": station_id, "observed_at": _at(ended), "version": version, "op": op,
+        "rain_mm": rain_mm,
+    }  # fmt: skip
+
+
+def _station(station_id: str, since: float = -10_000, **changed: Any) -> dict[str, Any]:
+    region, lat_deg = STATIONS[station_id]
+    return {
+        "region": region, "station_id": station_id, "valid_from": _at(since), "version": 1, "op": "stated", "valid_until": None,
+        "name": station_id, "name_kana": "", "prefecture": "", "lat_deg": lat_deg, "lon_deg": 136.05, "elevation_m": 10.0,
+        "rain": "unmeasured" if station_id == "cold" else "measured", **changed,
+    }  # fmt: skip
 
 
 # -- what is known ----------------------------------------------------------------------------------------------------
@@ -231,28 +313,34 @@ def _told(arrivals: list[Arrival]) -> dict[str, Any]:
     return {"river.flood-bulletin.v1": log("river.flood-bulletin.v1", arrivals, lambda: 0)}
 
 
-def _models(g: random.Random, end: int) -> list[Arrival]:
-    out = [Arrival(minute=-10_000, record=_model(-10_000, 1.0))]
+def _models(g: random.Random, reads: random.Random, end: int) -> list[Arrival]:
+    """A model, which mostly has a table for rain; and sometimes another from some time on."""
+    out = [Arrival(minute=-10_000, record=_model(-10_000, 1.0, TABLES if reads.random() < 0.8 else VARIANTS))]
     if g.random() < 0.2:
         since = g.randrange(0, end, TICK_MIN)
-        out.append(Arrival(minute=max(since - 30, 0), record=_model(since, 0.7)))
+        out.append(Arrival(minute=max(since - 30, 0), record=_model(since, 0.7, reads.choice([TABLES, VARIANTS]))))
     return out
 
 
 @cache
-def _model(since: int, strength: float) -> dict[str, Any]:
+def _model(since: int, strength: float, tables: tuple[str, ...]) -> dict[str, Any]:
     horizons, steps = [1, 2, 3, 6], [round(-1 + 0.05 * i, 2) for i in range(101)]
     beta = {"d1": 0.9, "rise": 0.6, "near_d1": 0.5, "mid_d1": 0.4, "around_d1": 0.2, "u": -0.05, "one": 0.01}
-    rows = [[strength * beta.get(name, 0.0) * math.sqrt(h) for name in FEATURES] for _ in VARIANTS for h in horizons]
-    table = [1 / (1 + math.exp(12 * step)) for step in steps]
+    of_rain = {"rain_1h": 0.4, "rain_3h": 0.3, "rain_on_wet": 0.2, "rain_on_high": -0.1}
+    columns = [*FEATURES, *(RAIN if tables == TABLES else ())]
+    rows = [
+        [strength * (beta | (of_rain if table not in VARIANTS else {})).get(name, 0.0) * math.sqrt(h) for name in columns]
+        for table in tables for h in horizons
+    ]  # fmt: skip
+    shares = [1 / (1 + math.exp(12 * step)) for step in steps]
     return {
         "region": REGION, "valid_from": _at(since), "version": 1, "op": "stated", "model": f"small-{strength}", "fitted_on": "nothing",
-        "features": list(FEATURES), "horizons_h": horizons, "variants": list(VARIANTS),
+        "features": columns, "horizons_h": horizons, "variants": list(tables),
         "gauges": [{"gauge_id": each, "median_m": 0.5, "scale_m": 0.8, "group": "network", "coefficients": [x for row in rows for x in row],
                     "level_coefficients": []}
                    for each in GAUGES],
-        "errors": [{"group": "network", "variant": v, "horizon_h": h, "exceedance": table, "spread": [0.8, 0.2, 0.5]}
-                   for v in VARIANTS for h in horizons],
+        "errors": [{"group": "network", "variant": v, "horizon_h": h, "exceedance": shares, "spread": [0.8, 0.2, 0.5]}
+                   for v in tables for h in horizons],
         "keeps_rising": [{"group": "network", "share": 0.5}], "mu_edges": [], "error_steps": steps,
     }  # fmt: skip
 
