@@ -104,6 +104,16 @@ def test_what_is_written_comes_back(tmp_path: Path, write: Write) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["again.csv", "gauges.csv"]
 
 
+@pytest.mark.parametrize("code", ["890904000100", "8201813100", "0123456789"])
+def test_a_gauge_has_the_area_of_its_official_bulletins_where_one_is_set(write: Write, tmp_path: Path, code: str) -> None:
+    told = gauges.read(write(cells(forecast_area=code), cells(gauge_id="13")))
+    assert told["forecast_area"].to_list() == [code, None]
+    gauges.write(told, tmp_path / "again.csv")
+    assert gauges.read(tmp_path / "again.csv").equals(told)
+    without = gauges.read(write(cells(), header=[each for each in FIELDS if each != "forecast_area"]))
+    assert without["forecast_area"].to_list() == [None]
+
+
 def test_a_byte_order_mark_and_empty_lines_make_no_difference(write: Write) -> None:
     path = write(cells())
     frame = gauges.read(path)
@@ -132,6 +142,16 @@ BAD = [
     ("l1_is", "often", f"{PLACE} l1_is of gauges.csv must be one of rare, routine (got 'often')"),
     ("kind", "lake", f"{PLACE} kind of gauges.csv must be one of river, reservoir (got 'lake')"),
     ("as_input", "no", f"{PLACE} as_input of gauges.csv must be one of used, unused (got 'no')"),
+    (
+        "forecast_area",
+        "8.90904E+11",
+        f"{PLACE} forecast_area of gauges.csv must be a code of 12 digits (予報区域) or 10 (発表区間) (got '8.90904E+11')",
+    ),
+    (
+        "forecast_area",
+        "六角川",
+        f"{PLACE} forecast_area of gauges.csv must be a code of 12 digits (予報区域) or 10 (発表区間) (got '六角川')",
+    ),
     ("reports", "daily", f"{PLACE} reports of gauges.csv must be one of always, above_start (got 'daily')"),
 ]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import fastavro
+import polars as pl
 import pytest
 
-from connectors import model
+from connectors import gauges, model
 from jobs.cli import main
 from jobs.linkages import DATA, GAUGES, MODEL
 from schemas import feed
@@ -43,6 +44,24 @@ def test_facts_in_an_archive_can_be_asked_why(tmp_path: Path, capsys: pytest.Cap
     told = capsys.readouterr().out
     assert "derived again from these readings: the same" in told
     assert "朝谷 (12)" in told
+
+
+def test_a_notice_shows_the_official_bulletin_of_its_area_and_tells_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sample of 六角川, published on 28 May 2024 at 15:00 JST, taken for one of the 足羽川."""
+    sample = (DATA / "jma-bulletins" / "16_02_02_220728_VXKOii.xml").read_text(encoding="utf-8")
+    moved = sample.replace("2021-08-13T15:10:00+09:00", "2024-05-28T15:00:00+09:00").replace("2021-08-13T06:21:31Z", "2024-05-28T06:11:00Z")
+    (tmp_path / "1.xml").write_text(moved, encoding="utf-8")
+    known = gauges.read(GAUGES).with_columns(forecast_area=pl.when(pl.col("river") == "足羽川").then(pl.lit("890904000100")))
+    gauges.write(known, tmp_path / "gauges.csv")
+    facts, table, bulletins = f"archive:{tmp_path / 'facts'}", str(tmp_path / "gauges.csv"), f"jma-bulletins:{tmp_path}"
+    assert replayed(facts, *DAY, "--from", bulletins, "--gauges", table) == 0
+    assert main(["why", ID, "--in", facts, "--from", FLOOD, "--from", bulletins, "--gauges", table]) == 0
+    told = capsys.readouterr().out
+    assert "derived again from these readings: the same" in told
+    assert "  Official, 六角川: level 3, 氾濫警戒情報 (2024-05-28 15:00 JST)\n" in told
+    assert "氾濫警戒情報 code 30: issued, stated, stands, level 3, arrived 2024-05-28 15:11 JST\n" in told
+    assert main(["why", ID, "--in", facts, "--from", FLOOD, "--gauges", table]) == 1
+    assert "NOT the same in headline_ja, headline_en, official" in capsys.readouterr().out
 
 
 def test_what_two_replays_said_is_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
