@@ -63,8 +63,8 @@ def test_feeds_with_a_key_have_as_many_partitions_and_the_others_one() -> None:
     assert rivers == {
         CLOCK: 1, GAUGES: 6, LEVELS: 6, NOTICES: 6, "river.flood-model.v1": 6, "river.flood-bulletin.v1": 6,
         "weather.rain.v1": 6, "weather.station.v1": 6,
-        f"late.{LEVELS}": 1, "late.weather.rain.v1": 1, f"dead.{LEVELS}": 1, f"dead.{GAUGES}": 1, f"dead.{CLOCK}": 1,
-        "dead.river.flood-model.v1": 1,
+        f"late.{LEVELS}": 1, "late.weather.rain.v1": 1,
+        f"dead.{LEVELS}": 1, f"dead.{GAUGES}": 1, f"dead.{CLOCK}": 1, "dead.river.flood-model.v1": 1,
         "dead.river.flood-bulletin.v1": 1, "dead.weather.rain.v1": 1, "dead.weather.station.v1": 1,
     }  # fmt: skip
     assert {name: count for name, count in counts.items() if name.startswith("road.")} == {

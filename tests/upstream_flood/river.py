@@ -153,7 +153,7 @@ def with_rain(known: Mapping[str, Any], beta: Mapping[str, Sequence[float]] | No
         table = np.zeros((len(VARIANTS) + 1, len(HORIZONS_H), len(FEATURES) + len(RAIN_COLUMNS)))
         table[:-1, :, : len(FEATURES)] = np.array(each["coefficients"]).reshape(len(VARIANTS), len(HORIZONS_H), len(FEATURES))
         table[-1] = np.concatenate([table[-2, :, : len(FEATURES)], of_rain], axis=1)
-        return {**each, "coefficients": rounded(table.ravel().tolist())}
+        return {**each, "coefficients": rounded(table.ravel().tolist()), "level_coefficients": []}
 
     return {
         **known, "features": [*FEATURES, *RAIN_COLUMNS], "variants": [*VARIANTS, "with_rain"],
