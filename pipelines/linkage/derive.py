@@ -76,6 +76,8 @@ class Rule(Words, Protocol):
     """How far back ``judge`` looks over weighed slots."""
     renewal: timedelta
     """How often what is told of an open episode is renewed at least; divides the day."""
+    renewed: tuple[bool, ...]
+    """Of which subjects; of the others all that is told is in ``content``, and nothing of it goes out of date."""
     bridge: timedelta
     """Values that lie further apart than this are not interpolated."""
     weights: Mapping[str, tuple[Any, Any, tuple[int, ...]]]
@@ -148,7 +150,7 @@ class DeriveFold:
         self._owns = owns
         self._reach, self._settles = declared.reach // declared.every, -(-settles_ms // self._every_ms)
         self._lookback = max(self._rule.lookback, self._rule.renewal) // declared.every
-        self._renewal = self._rule.renewal // declared.every
+        self._renewal, self._renewed = self._rule.renewal // declared.every, np.array(self._rule.renewed)
         self._least_ms = np.array([milliseconds(each) for each in self._rule.least])
         tail = (len(self._rule.subjects),)
         self._weighed = Sliding(self._rule.weights)
@@ -369,7 +371,7 @@ class DeriveFold:
         goes_on = (
             (self._state.window("onset", slot - 1, slot)[0][row, subject] == onset[row, subject])
             & (self._state.window("code", slot - 1, slot)[0][row, subject] == content)
-            & (slot % self._renewal != 0)
+            & ((slot % self._renewal != 0) | ~self._renewed[subject])
         )
         run[row, subject] = np.where(goes_on, self._state.window("run", slot - 1, slot)[0][row, subject], slot)
 
@@ -455,8 +457,9 @@ class DeriveFold:
             return []
         least = (onset[row, subject] + self._least_ms[subject]) // self._every_ms
         ends = self._rule.ends(self._weighed, newest, row, subject)
+        renewals = [newest + self._renewal - newest % self._renewal] if self._renewed[subject].any() else []
         ahead = np.concatenate([least, ends])
-        return [newest + self._renewal - newest % self._renewal, *ahead[ahead > newest].tolist()]
+        return [*renewals, *ahead[ahead > newest].tolist()]
 
 
 @lru_cache(maxsize=2**12)

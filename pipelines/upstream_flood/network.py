@@ -23,6 +23,7 @@ Runs = list[list[tuple[Key, int, float]]]
 """For each row its inputs: key, row, weight."""
 
 LEVELS = ("L1", "L2", "L3", "L4")
+NAMES = ("name", "river", "municipality")
 THRESHOLDS = ("l1_standby_m", "l2_caution_m", "l3_evacuation_m", "l4_danger_m")
 
 RIVER_BENDS = 1.25
@@ -60,6 +61,8 @@ class Network:
     rain: Inputs
     """One group; its inputs are indices into ``stations``."""
     learned: Learned
+    named: Array
+    """A number that is another where the gauge has another name, river or municipality."""
     fingerprint: Array
     """rows × 4: a number that is another where threshold or model are others."""
     beside: Beside | None = None
@@ -139,6 +142,7 @@ def network(
         stations=of_rain,
         rain=rain,
         learned=known,
+        named=np.array([crc32(repr([(record or {}).get(name) for name in NAMES]).encode()) for record in records], np.int64),
         fingerprint=np.array(
             [[crc32(f"{name} {limit}".encode()) for limit in row] for name, row in zip(known.names, thresholds.tolist(), strict=True)],
             np.int64,

@@ -43,10 +43,14 @@ class Telling:
     name, version = "upstream_flood", "1"
     subjects: tuple[str, ...] = (*LEVELS, *OWN_STATES)
     renewal = timedelta(hours=3)
+    renewed: tuple[bool, ...] = (*(True,) * len(LEVELS), *(False,) * len(OWN_STATES))
 
     def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
-        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not, what is official."""
-        code = np.zeros(len(row), np.int64)
+        """One number for what a notice shows: probability in steps of .05, ETA to ten minutes, passed or not, what is official.
+
+        What is said of a gauge itself names it, and nothing else that could change.
+        """
+        code = ground.named[row]
         level = subject < len(LEVELS)
         if level.any():
             row, subject = row[level], subject[level]

@@ -175,6 +175,27 @@ def test_what_is_told_is_renewed_though_nothing_changed() -> None:
     assert [each for each in said if each] == [["a over@10 r1 value 7.01"], ["a over@10 r2 value 7.06"], ["a over@10 r3 value 7.12"]]
 
 
+class Told(Overs):
+    """What is told of silence needs no renewal."""
+
+    renewed = (True, False)
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def tell(self, grounds: Any, past: Any, weighed: Any, episodes: Any) -> Any:
+        self.told += [(each.subject, each.slot) for each in episodes]
+        return super().tell(grounds, past, weighed, episodes)
+
+
+def test_what_needs_no_renewal_is_told_once() -> None:
+    made = town(rule=(rule := Told()))
+    said = [made.hears(reading("a", 10, 7.0)), *(made.hears(tick(minute)) for minute in range(20, 400, 10))]
+    assert [each for each in sum(said, []) if "a silent" in each] == ["a silent@50 r1"]
+    assert len([slot for subject, slot in rule.told if subject == 1]) == 1
+    assert len({slot for subject, slot in rule.told if subject == 0}) >= 7, "what stands is renewed each hour"
+
+
 # --- late and unreadable ---------------------------------------------------------------------------------------
 
 

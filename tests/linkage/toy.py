@@ -139,6 +139,7 @@ class Overs:
     least = (timedelta(minutes=10), timedelta(0))
     lookback = timedelta(minutes=10)
     renewal = hours(1)
+    renewed: tuple[bool, ...] = (True, True)
     bridge = minutes(30)
     weights: Mapping[str, Any] = {"value": (np.float64, np.nan, ()), "silent": (bool, True, ()), "over": (bool, False, ())}
 

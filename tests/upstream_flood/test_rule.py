@@ -219,6 +219,12 @@ def test_after_100_minutes_a_gauge_is_stale_and_after_three_hours_it_has_no_read
     assert turns(watch, "stale")[-1] == turns(watch, "no_reading")[-1] == (300, "cleared")
 
 
+def test_a_silent_gauge_that_is_renamed_is_said_to_be_silent_under_its_new_name() -> None:
+    watch = alone(*levels("93", 1.0), gauge("93", since=400, arrived=390, name="新橋"), *(tick(minute) for minute in range(10, 900, 10)))
+    told = [(minute_of(each["said_at"]), each["headline_ja"].split(":")[0]) for each in watch.said if subject(each) == "stale"]
+    assert told == [(110, "福井市 足羽川 観測所93"), (400, "福井市 足羽川 新橋")], "once under each name, however long it is silent"
+
+
 def test_staleness_is_said_as_soon_as_the_clock_passes_it() -> None:
     watch = alone(reading("93", 0))
     assert [watch.hears(tick(minute)) for minute in (99, 100)] == [[], []]
