@@ -36,8 +36,8 @@ TAKES_ANY_TIME = {"message.timestamp.after.max.ms": str(2**62), "message.timesta
 
 REASONS = {
     "bytes": r"(?s)(value|schema|length|branch|block|\w+ of) .*must .* \(got .*\): .+",
-    "key": r"region must be the message's key and lie in its partition by murmur2 \(got key .*\): .+",
-    "partition": r"region must be the message's key and lie in its partition by murmur2 \(got key .*\): .+",
+    "key": r"(region|area_code) must be the message's key and lie in its partition by murmur2 \(got key .*\): .+",
+    "partition": r"(region|area_code) must be the message's key and lie in its partition by murmur2 \(got key .*\): .+",
     "time": r"arrived must lie after 1990 and not ahead of now \(got \d+ ms\): .+",
     "ahead": r"\w+ must not lie more than 600 s after arrival \(got 2190-.*\): .+",
     "late": "",
