@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -111,10 +112,10 @@ class JsonLines:
         absent = [each for each in wanted if each not in frame.columns]
         if absent:
             raise JsonLinesError(f"frame of {name} must have all its columns (got none named {', '.join(absent)}): see Feed.frame_schema")
-        codes = {each: _encoder(dtype) for each, dtype in wanted.items()}
+        codes = _told({each: _encoder(dtype) for each, dtype in wanted.items()})
         rows = frame.select(pl.col(each).cast(dtype) for each, dtype in wanted.items())
         for row in rows.iter_rows(named=True, buffer_size=_SLICE):
-            self.file.write(_line({each: codes[each](value) for each, value in row.items()}, name))
+            self.file.write(_line(row | {each: code(row[each]) for each, code in codes.items()}, name))
 
     def close(self) -> None:
         """Gives the file its name; from now on it is there as a whole."""
@@ -160,13 +161,23 @@ def _encoder(dtype: pl.DataType) -> _Code:
             return _nullable(_bytes_text)
         case pl.List():
             inner = _encoder(_instance(dtype.inner))
-            return _nullable(lambda values: [inner(each) for each in values])
+            return _as_it_is if inner is _as_it_is else _nullable(lambda values: [inner(each) for each in values])
         case pl.Struct():
-            codes = {each.name: _encoder(_instance(each.dtype)) for each in dtype.fields}
-            return _nullable(lambda values: {name: code(values[name]) for name, code in codes.items()})
-    return lambda value: value
+            codes = _told({each.name: _encoder(_instance(each.dtype)) for each in dtype.fields})
+            return _nullable(lambda values: values | {name: code(values[name]) for name, code in codes.items()}) if codes else _as_it_is
+    return _as_it_is
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _told(codes: dict[str, _Code]) -> dict[str, _Code]:
+    """Those that do anything."""
+    return {name: code for name, code in codes.items() if code is not _as_it_is}
+
+
+@lru_cache(maxsize=2**12)
 def _time_text(value: datetime) -> str:
     return value.astimezone(_JST).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
 

@@ -60,12 +60,12 @@ class Grid:
     ``last`` and ``last_mute``, the newest slot up to here with a value or with a record that has none (``NEVER``:
     none); ``filled``, the value at the end of each slot, interpolated linearly between values that are at most
     ``bridge`` apart (NaN: not known). ``beside``: other grids that are read with it, by name; of them a slot may be looked at once
-    it has ended.
+    it has ended. ``changes``: a number that grows with every change.
     """
 
     def __init__(self, feed: Feed, *, value: str, every: timedelta, bridge: timedelta) -> None:
         self.beside: dict[str, Grid] = {}
-        self.every_ms = milliseconds(every)
+        self.every_ms, self.changes = milliseconds(every), 0
         self.bridge = bridge // every
         self.keys: list[Key] = []
         self.row: dict[Key, int] = {}
@@ -92,6 +92,7 @@ class Grid:
 
     def know(self, keys: Iterable[Key]) -> None:
         """Gives every key a row."""
+        self.changes += 1
         for key in keys:
             if key not in self.row:
                 self.row[key] = len(self.keys)
@@ -102,6 +103,7 @@ class Grid:
         """Takes records in; returns the earliest slot in which something changed, None where nothing did."""
         if not frame.height:
             return None
+        self.changes += 1
         row = self._rows(frame)
         time = instants(frame[self._feed.time])
         version = frame[self._feed.version].to_numpy() if self._feed.version else np.zeros(len(row), np.int64)
@@ -120,6 +122,7 @@ class Grid:
 
     def extend(self, first: int, stop: int) -> None:
         """Covers slots ``first`` … ``stop − 1`` too; where they are new, nothing was heard in them."""
+        self.changes += 1
         old = self.slots.stop if len(self.slots) else None
         self.slots.extend(first, stop)
         if old is not None and stop > old:
@@ -127,6 +130,7 @@ class Grid:
 
     def forget(self, first: int) -> None:
         """Drops what lies in slots before ``first``."""
+        self.changes += 1
         self.slots.forget(first)
         if self._crowds:
             self._crowds = {cell: crowd for cell, crowd in self._crowds.items() if cell[0] >= first}
@@ -137,6 +141,7 @@ class Grid:
 
     def keep(self, rows: NDArray[np.int64]) -> None:
         """Keeps these rows only, in this order."""
+        self.changes += 1
         now = {int(old): new for new, old in enumerate(rows)}
         self.keys = [self.keys[row] for row in rows]
         self.row, self._indexed = {key: row for row, key in enumerate(self.keys)}, None

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pipelines.linkage.derive import Verdict
 from pipelines.linkage.grid import Grid, Key
 from pipelines.linkage.sliding import Sliding
-from pipelines.upstream_flood.evidence import FEATURES, Evidence, error_spread, evidence, exceedance, forecast_rise
+from pipelines.upstream_flood.evidence import FEATURES, Evidence, error_spread, exceedance, forecast_rise
 from pipelines.upstream_flood.model import HORIZONS_H
 from pipelines.upstream_flood.network import (
     HEARTBEAT_SILENT_MIN,
@@ -104,7 +104,7 @@ class FloodRule(Telling):
 
     def weigh(self, ground: Network, past: Grid, slots: range) -> Mapping[str, Array]:
         """Forecast, probabilities and what they would raise or end, slot by slot."""
-        seen = evidence(ground, past, slots)
+        seen = self.evidence(ground, past, slots)
         return {name: each[seen.of] for name, each in self.weighed(ground, seen).items()}
 
     def weighed(self, ground: Network, seen: Evidence) -> Mapping[str, Array]:

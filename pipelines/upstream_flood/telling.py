@@ -43,6 +43,7 @@ class Telling:
     name, version = "upstream_flood", "1"
     subjects: tuple[str, ...] = (*LEVELS, *OWN_STATES)
     renewal = timedelta(hours=3)
+    _last: tuple[Network, Grid, tuple[Any, ...], Evidence] | None = None
     renewed: tuple[bool, ...] = (*(True,) * len(LEVELS), *(False,) * len(OWN_STATES))
 
     def content(self, ground: Network, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
@@ -66,6 +67,16 @@ class Telling:
             if ground.beside is not None:
                 code[level] ^= ground.beside.fingerprint[row] << 30
         return code
+
+    def evidence(self, ground: Network, past: Grid, slots: range) -> Evidence:
+        """The evidence of some slots. That of the last call is kept: what is told is mostly of the slot that was weighed just now."""
+        of = (slots, past.changes, *(each.changes for each in past.beside.values()))
+        match self._last:
+            case (last_ground, last_past, last_of, seen) if last_ground is ground and last_past is past and last_of == of:
+                return seen
+        seen = evidence(ground, past, slots)
+        self._last = (ground, past, of, seen)
+        return seen
 
     def first(self, state: str) -> str:
         """A notice is raised when it did not stand before, and updated from then on."""
@@ -92,7 +103,7 @@ class Telling:
                       "rule": f"{self.name} {self.version}"}  # fmt: skip
             if each.subject < len(LEVELS):
                 if each.slot not in seen:
-                    seen[each.slot] = evidence(ground, past, range(each.slot, each.slot + 1))
+                    seen[each.slot] = self.evidence(ground, past, range(each.slot, each.slot + 1))
                 told = _about_level(ground, past, weighed, each, arrivals[each.id])
                 out.append(common | told | {"because": _because(_held(grounds, past, each), past, seen[each.slot], each)})
             else:

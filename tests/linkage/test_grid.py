@@ -268,3 +268,18 @@ def test_many_records_at_once_find_the_rows_that_few_do() -> None:
     assert once.row == often.row
     for name in ARRAYS:
         np.testing.assert_array_equal(once.slots[name], often.slots[name])
+
+
+def test_every_change_is_counted() -> None:
+    made = filled([reading("a", 10, 1.0), reading("b", 400, 2.0)])
+    ways = [
+        lambda: made.add(frame(FEED, [reading("a", 20, 3.0)])),
+        lambda: made.extend(FIRST, STOP + 5),
+        lambda: made.know([("t", "d")]),
+        lambda: made.forget(slot(100)),
+        lambda: made.keep(np.array([1, 0])),
+    ]
+    for change in ways:
+        before = made.changes
+        change()
+        assert made.changes > before
