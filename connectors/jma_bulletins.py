@@ -240,7 +240,8 @@ class _Held:
         head = telegram.head
         event = (head["status"], head["rivers_are"], head["event_id"])
         issued = head["info_type"] in ("issued", "other")
-        about = self._own(telegram) if issued else self._about(event, head)
+        about = None if issued else self._about(event, head)
+        about = about or self._own(telegram)
         if telegram.records:
             self._issued[event].append((head["serial"], about))
         stretches = {each["area_code"]: {**each, "reported_at": about} for each in telegram.records}
@@ -262,13 +263,13 @@ class _Held:
                 return at
             at += _APART
 
-    def _about(self, event: tuple[str, str, str], head: Mapping[str, Any]) -> datetime:
-        """When the bulletin was published that a 訂正 or 取消 is about; its own time where there is none."""
+    def _about(self, event: tuple[str, str, str], head: Mapping[str, Any]) -> datetime | None:
+        """When the bulletin was published that a 訂正 or 取消 is about; None: there is none."""
         own, serial = head["reported_at"], head["serial"]
         near = [
             at for number, at in self._issued[event] if -_SECOND < own - at <= _CORRECTS_WITHIN and (serial is None or serial == number)
         ]
-        return max(near, default=own)
+        return max(near, default=None)
 
     def _numbered(self, record: dict[str, Any]) -> dict[str, Any]:
         """A record with its version; the same said again has the same one."""

@@ -19,6 +19,7 @@ from jobs.sources import STATIONS, arrivals, stations_before
 from jobs.start import engine, tick
 from jobs.words import counted, jst
 from pipelines.linkage import CLOCK, Derive, Linkage, Start
+from pipelines.linkage.edge import AHEAD
 from pipelines.upstream_flood.bulletins import BULLETIN_FEED, sentence
 from schemas import feed
 
@@ -129,7 +130,7 @@ def _heard(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFram
     until = row["said_at"] + timedelta(milliseconds=1)
     for each in row["because"]["ranges"]:
         name = each["feed"]
-        for chunk in arrivals(sources, each["from_time"], until):
+        for chunk in arrivals(sources, each["from_time"] - AHEAD, until):  # a record may come a little before its time
             if name in chunk:
                 frames[name].append(_within(chunk[name], each, row["region"]))
         if name == RAIN:

@@ -64,7 +64,11 @@ class Episode:
 
 
 class Rule(Words, Protocol):
-    """What a derive linkage asks of its rule. All methods are pure."""
+    """What a derive linkage asks of its rule.
+
+    All methods are pure. One rule serves all partitions of a worker, each in a thread of its own: what it keeps to save work may only be
+    what follows from its arguments, and is replaced in one assignment.
+    """
 
     name: str
     version: str

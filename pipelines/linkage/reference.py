@@ -21,7 +21,8 @@ class Reference:
 
     A record counts from its own time, but from no earlier than its arrival less the patience of its feed: what
     is settled stays, and who reads later finds the same. It ends at its ``valid_until`` where the feed has one. One whose
-    fields have other values than ``where`` names holds at no time, and the one before it goes on to hold.
+    fields have other values than ``where`` names holds at no time, and the one before it goes on to hold; where these tell its identity it
+    is not kept at all.
     """
 
     def __init__(self, feed: Feed, where: Mapping[str, tuple[str | bool, ...]] | None = None) -> None:
@@ -29,6 +30,7 @@ class Reference:
         self._where = dict(where or {})
         self._patience_ms = milliseconds(feed.patience)
         self._key_fields = [name for name in feed.identity if name != feed.time]
+        self._strange = {name: values for name, values in self._where.items() if name in feed.identity}
         self._records: dict[Key, dict[tuple[int, int], tuple[int, dict[str, Any]]]] = {}
         self._instants: list[int] = []
 
@@ -36,6 +38,8 @@ class Reference:
         """Takes records in; returns the earliest instant (ms) from which something changed, None where nothing did."""
         changed: int | None = None
         for record in frame.with_columns(pl.col(frame.columns).to_physical()).iter_rows(named=True):
+            if any(record[name] not in values for name, values in self._strange.items()):
+                continue
             time, version = record[self._feed.time], record[self._feed.version] if self._feed.version else 0
             counts = max(time, record["arrived"] - self._patience_ms)
             known = self._records.setdefault(tuple(record[name] for name in self._key_fields), {})

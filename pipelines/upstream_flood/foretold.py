@@ -1,6 +1,7 @@
 """What a model foretells at every reading, notices aside: so that its numbers can be judged, also where nothing was raised.
 
-The same evidence and the same model as in the rule. Each reading is given as it came, and of what came after it nothing is read.
+The same evidence of levels and the same model as in the rule; of rain nothing is read, so a model with a table for it is judged by its
+full one. Each reading is given as it came, and of what came after it nothing is read.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ SCALE_MM = 50.0
 """Sums are measured in this, which is a wet day; and clipped at three of it."""
 MOST = 3.0
 FRESH_H = (6, 24)
-"""Rain is fresh where at least half of the station hours of each of these spans are known: the recorder misses an hour a day."""
+"""Rain is fresh where at least half of the station hours of each of these spans, weighed as amounts are, are known: the recorder misses an
+hour a day."""
 HALF = 0.5
 
 

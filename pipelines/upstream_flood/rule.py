@@ -56,7 +56,7 @@ QUIET_H = 6
 EVERY = timedelta(minutes=10)
 """Width of a slot of the linkage."""
 SPIKE_M = 0.8
-MOST_MADE = 8
+MOST_MADE = 32
 """So many compiled networks are kept at most."""
 
 

@@ -105,7 +105,7 @@ class Telling:
                 if each.slot not in seen:
                     seen[each.slot] = self.evidence(ground, past, range(each.slot, each.slot + 1))
                 told = _about_level(ground, past, weighed, each, arrivals[each.id])
-                out.append(common | told | {"because": _because(_held(grounds, past, each), past, seen[each.slot], each)})
+                out.append(common | told | {"because": _because(grounds, past, seen[each.slot], each)})
             else:
                 out.append(common | _about_gauge(self, ground, each))
         return out
@@ -186,7 +186,8 @@ def _held(grounds: Callable[[int], Network], past: Grid, each: Episode) -> list[
     return [now, *{id(ground.inputs): ground for ground in others}.values()]
 
 
-def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode) -> dict[str, Any]:
+def _because(grounds: Callable[[int], Network], past: Grid, seen: Evidence, each: Episode) -> dict[str, Any]:
+    held = _held(grounds, past, each)
     row, ground, end_ms = each.row, held[0], each.slot * past.every_ms
     inputs = {row, *(int(other) for network in held for group in range(4) for other in network.inputs.of(group, row))}
     variant = int(seen.variant[0, row])
@@ -202,7 +203,7 @@ def _because(held: Sequence[Network], past: Grid, seen: Evidence, each: Episode)
         "ranges": [
             _range(sorted(ground.keys[other][1] for other in inputs), end_ms),
             *_rain_range(held, past, row, end_ms),
-            *_bulletins(ground, row, end_ms),
+            *_bulletins([ground, grounds(each.slot - 1)], row, end_ms),
         ],
         "weighed_most": [_weighed(ground, past, seen, each.slot, row, name, weights[name]) for name in heaviest],
         "variant": TABLES[variant] if ground.learned.names[row] else "",
@@ -213,14 +214,16 @@ def _range(keys: list[str], end_ms: int) -> dict[str, Any]:
     return {"feed": LEVEL_FEED, "keys": keys, "from_time": instant(end_ms) - REST_ON, "to_time": instant(end_ms)}
 
 
-def _bulletins(ground: Network, row: int, end_ms: int) -> list[dict[str, Any]]:
-    """The bulletins of the gauge's area: back to the oldest that what is told rests on, and as far as any notice rests on readings."""
-    area = None if ground.beside is None else ground.beside.area[row]
-    if ground.beside is None or area is None:
-        return []
-    every = _range([area], end_ms)
-    oldest = instant(min(int(ground.beside.since_ms[row]), end_ms))
-    return [every | {"feed": BULLETIN_FEED, "from_time": min(every["from_time"], oldest)}]
+def _bulletins(held: Sequence[Network], row: int, end_ms: int) -> Iterator[dict[str, Any]]:
+    """The bulletins of the gauge's area, now and in the slot before, with which what is told was compared.
+
+    They reach back to the oldest that these rest on, and as far as any notice rests on readings.
+    """
+    areas = {each.beside.area[row] for each in held if each.beside is not None} - {None}
+    if areas:
+        every = _range(sorted(filter(None, areas)), end_ms)
+        oldest = min(int(each.beside.since_ms[row]) for each in held if each.beside is not None)
+        yield every | {"feed": BULLETIN_FEED, "from_time": min(every["from_time"], instant(min(oldest, end_ms)))}
 
 
 def _rain_range(held: Sequence[Network], past: Grid, row: int, end_ms: int) -> Iterator[dict[str, Any]]:

@@ -418,6 +418,12 @@ def test_of_two_bulletins_of_one_minute_neither_takes_the_other_with_it(write: W
     assert [each[2:] for each in holding(frames[BULLETINS], REPORTED + 10 * MINUTE)] == stands
 
 
+def test_a_correction_that_stands_by_itself_is_not_taken_back_with_another_bulletin_of_its_minute(write: Write) -> None:
+    lone = telegram("40", "氾濫危険情報", serial="2", info_type="訂正")
+    frames = read(write(lone, telegram("51", "氾濫発生情報", serial="3", sent_after=MINUTE), cancelled("3", after=5 * MINUTE)))
+    assert [each[2:] for each in holding(frames[BULLETINS], REPORTED + 10 * MINUTE)] == [("stands", 4)]
+
+
 def test_file_names_decide_nothing_where_times_and_numbers_do(write: Write, tmp_path: Path) -> None:
     telegrams = [
         telegram("30", "氾濫警戒情報"),

@@ -110,6 +110,13 @@ def test_a_record_with_another_value_than_asked_for_ends_nothing() -> None:
     assert known.keys() == [("t", "a")]
 
 
+def test_a_record_of_an_identity_that_is_not_asked_for_is_not_kept() -> None:
+    known = Reference(LIMIT, {"well": ("a",)})
+    assert known.add(frame(LIMIT, [limit("b", 0)])) is None
+    known.add(frame(LIMIT, [limit("a", 0), limit("b", 10)]))
+    assert (known.held(), [key[-1] for key in known.keys()]) == (1, ["a"])
+
+
 def test_the_earliest_change_is_told() -> None:
     known = reference()
     assert minute(known.add(frame(LIMIT, [limit("a", 100), limit("b", 50)])) or 0) == 50

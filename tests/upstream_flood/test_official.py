@@ -137,6 +137,14 @@ def test_a_gauge_learns_its_area_while_a_notice_stands() -> None:
     assert shown(watch) == [(120, "raised", None), (200, "updated", ("stands", 3))]
 
 
+def test_a_gauge_that_loses_its_area_while_a_notice_stands_still_names_what_it_was_compared_with() -> None:
+    watch = Watch(gauge("93", forecast_area=AREA), model(["93"]))
+    watch.hears(*levels("93", *RISING), bulletin(-9000), gauge("93", since=200, arrived=190, forecast_area=None), ticks=10)
+    assert shown(watch) == [(120, "raised", ("stands", 3)), (200, "updated", None)]
+    (lost,) = [each for each in notices(watch) if minute_of(each["time"]) == 200]
+    assert [(each["keys"], minute_of(each["from_time"])) for each in lost["because"]["ranges"]][1:] == [([AREA], -9000)]
+
+
 def test_what_is_said_of_the_gauge_itself_has_no_official_level() -> None:
     watch = watched(bulletin(100, 4), until=600)
     own = [each for each in watch.said if each["level"] is None]
