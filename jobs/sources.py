@@ -45,7 +45,7 @@ def arrivals(names: Sequence[str], since: datetime | None = None, until: datetim
 def stations_before(names: Sequence[str], until: datetime | None) -> list[pl.DataFrame]:
     """The weather stations that were known before a period begins: they are told once, long before what they measure.
 
-    Each source keeps the partition that ``arrivals`` gives it. A cluster is not read for them, since all that it ever held would have to be;
+    Each source keeps the partition that ``arrivals`` gives it. A cluster is not read for them, since all that it holds would have to be;
     nor are sources that tell none.
     """
     out: list[pl.DataFrame] = []
