@@ -31,8 +31,8 @@ SETTLES_S = 1.0
 cluster has first answered is the end taken for the end."""
 _PASSING = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE,
             KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.REQUEST_TIMED_OUT,
-            KafkaError.UNKNOWN_TOPIC_OR_PART}  # fmt: skip
-"""Errors that pass when the brokers are back, or have told each other of a new topic."""
+            KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}  # fmt: skip
+"""Errors that pass when the brokers are back, or have told each other of a new topic, or the client of one that it had lost sight of."""
 
 Answer = TypeVar("Answer")
 
