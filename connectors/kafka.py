@@ -31,6 +31,7 @@ CLIENT: Mapping[str, Any] = {
     "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 1000,
     "log.connection.close": False,
+    "enable.metrics.push": False,  # brokers learn nothing of our processes
 }
 """Settings of librdkafka that every client of ours has."""
 

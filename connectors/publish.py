@@ -153,9 +153,10 @@ class Publisher:
         """Gives up what is not acknowledged, after a moment in which it may still be."""
         if self._fault is None:
             self._left(CLOSES_WITHIN_S)
-        self._producer.purge()
-        self._left(CLOSES_WITHIN_S)
-        self._producer.close()
+        while len(self):  # what is between two brokers, or on its way back for a second try, is not given up the first time
+            self._producer.purge()
+            self._left(0.1)
+        self._producer.close()  # it waits without end for what is left
 
     def _await(self, topic: str, partition: int) -> None:
         """Notes that a record is under way."""

@@ -6,6 +6,7 @@ is told on standard error and, as metrics and health, over HTTP.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import threading
 import time
@@ -45,6 +46,7 @@ def run(settings: Run) -> int:
     from jobs.worker import Member, Metrics, SeatSettings, serve
     from jobs.worker.faults import from_environment
 
+    faulthandler.enable()  # a client that crashes ends the process: let its log tell where
     logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     logging.Formatter.converter = time.gmtime
     logging.getLogger("librdkafka").setLevel(logging.ERROR)  # it warns of what it tries again by itself

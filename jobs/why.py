@@ -122,19 +122,16 @@ def _fact(linkage: Linkage, settings: Why) -> pl.DataFrame:
 
 
 def _heard(sources: Sequence[str], row: dict[str, Any]) -> dict[str, pl.DataFrame]:
-    """The records in the ranges of a fact that had arrived when it was said, by feed; and the stations that were known by then.
-
-    What a range names is looked for from its begin on: a bulletin holds until the next one, and may be older by years than any reading.
-    """
+    """The records in the ranges of a fact that had arrived when it was said, by feed; and the stations that were known by then."""
+    ranges = {each["feed"]: each for each in row["because"]["ranges"]}
     frames = {name: [feed(name).empty()] for name in (*KEYS, STATIONS)}
+    begin = min(each["from_time"] for each in ranges.values()) - AHEAD  # a record may come a little before its time
     until = row["said_at"] + timedelta(milliseconds=1)
-    for each in row["because"]["ranges"]:
-        name = each["feed"]
-        for chunk in arrivals(sources, each["from_time"] - AHEAD, until):  # a record may come a little before its time
-            if name in chunk:
-                frames[name].append(_within(chunk[name], each, row["region"]))
-        if name == RAIN:
-            frames[STATIONS] += stations_before(sources, until)
+    for chunk in arrivals(sources, begin, until):
+        for name in ranges.keys() & chunk.keys():
+            frames[name].append(_within(chunk[name], ranges[name], row["region"]))
+    if RAIN in ranges:
+        frames[STATIONS] += stations_before(sources, until)
     return {name: pl.concat(some) for name, some in frames.items()}
 
 

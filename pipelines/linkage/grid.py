@@ -155,8 +155,9 @@ class Grid:
     def _rows(self, frame: pl.DataFrame) -> NDArray[np.int64]:
         keys = frame.select(self._key_fields)
         if frame.height < _MANY:
-            self.know(keys.iter_rows())
-            return np.array([self.row[key] for key in keys.iter_rows()], np.int64)
+            few = keys.rows()
+            self.know(few)
+            return np.array([self.row[key] for key in few], np.int64)
         rows = keys.join(self._index(keys.schema), on=self._key_fields, how="left", maintain_order="left")["row"]
         if not rows.null_count():
             return rows.to_numpy()

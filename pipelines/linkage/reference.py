@@ -27,10 +27,10 @@ class Reference:
 
     def __init__(self, feed: Feed, where: Mapping[str, tuple[str | bool, ...]] | None = None) -> None:
         self._feed = feed
-        self._where = dict(where or {})
         self._patience_ms = milliseconds(feed.patience)
         self._key_fields = [name for name in feed.identity if name != feed.time]
-        self._strange = {name: values for name, values in self._where.items() if name in feed.identity}
+        self._where = dict(where or {})
+        self._of_identity = {name: values for name, values in self._where.items() if name in feed.identity}
         self._records: dict[Key, dict[tuple[int, int], tuple[int, dict[str, Any]]]] = {}
         self._instants: list[int] = []
 
@@ -38,7 +38,7 @@ class Reference:
         """Takes records in; returns the earliest instant (ms) from which something changed, None where nothing did."""
         changed: int | None = None
         for record in frame.with_columns(pl.col(frame.columns).to_physical()).iter_rows(named=True):
-            if any(record[name] not in values for name, values in self._strange.items()):
+            if not _asked(record, self._of_identity):
                 continue
             time, version = record[self._feed.time], record[self._feed.version] if self._feed.version else 0
             counts = max(time, record["arrived"] - self._patience_ms)
@@ -82,13 +82,14 @@ class Reference:
         for (time, version), (counts, record) in known.items():
             if counts <= at_ms and (time not in stated or version > stated[time][0]):
                 stated[time] = (version, record)
-        standing = [time for time, (_, record) in stated.items() if record.get("op") != "withdrawn" and self._asked(record)]
+        standing = [time for time, (_, record) in stated.items() if record.get("op") != "withdrawn" and _asked(record, self._where)]
         if not standing:
             return None
         record = stated[max(standing)][1]
         until = record.get("valid_until")
         return None if until is not None and until <= at_ms else record
 
-    def _asked(self, record: Mapping[str, Any]) -> bool:
-        """Whether its fields have values that are asked for."""
-        return all(record[name] in values for name, values in self._where.items())
+
+def _asked(record: Mapping[str, Any], where: Mapping[str, tuple[str | bool, ...]]) -> bool:
+    """Whether its fields have values that are asked for."""
+    return all(record[name] in values for name, values in where.items())

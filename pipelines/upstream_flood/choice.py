@@ -17,8 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.linkage.derive import Verdict
-from pipelines.linkage.grid import Grid, Key, instant, instants
+from pipelines.linkage.grid import Grid, Key, instant, instants, milliseconds
 from pipelines.linkage.sliding import Sliding
+from pipelines.upstream_flood import rain
 from pipelines.upstream_flood.evidence import FEATURES, VARIANTS, Evidence, evidence
 from pipelines.upstream_flood.fit import How, Sky, prepared, regressed
 from pipelines.upstream_flood.model import TABLES, WITH_RAIN
@@ -39,7 +40,6 @@ RAISES_BY_H = 3
 AHEAD = timedelta(hours=RAISES_BY_H)
 """What is passed so soon after the first reading that followed a silence is not judged: nobody can tell it before."""
 PART = 720
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Floods:
             return False
         begin, end = self.periods[nth]
         hours = self.sky.rain.filter(pl.col("observed_at").is_between(begin, end, closed="left"))["observed_at"].n_unique()
-        return hours * timedelta(hours=1) >= (end - begin) / 2
+        return hours * rain.EVERY >= (end - begin) / 2
 
 
 def floods_apart(
@@ -234,7 +234,8 @@ class Trial:
 
         def said(slot: int) -> datetime:
             nth = int(np.searchsorted(arrivals, (slot - 1) * self._past.every_ms, side="right"))
-            hour_ms = slot * self._past.every_ms // HOUR_MS * HOUR_MS
+            hour = milliseconds(rain.EVERY)
+            hour_ms = slot * self._past.every_ms // hour * hour
             return instant(max(int(arrivals[min(nth, len(arrivals) - 1)]), rained.get(hour_ms, 0)))
 
         turns = []

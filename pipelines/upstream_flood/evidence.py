@@ -296,23 +296,24 @@ def forecast_rise(known: Learned, features: Array, variant: Array, rain: Array |
 
     mu = beta · x with the coefficient table that ``variant`` names; ``rain`` counts where that is the one with rain.
     """
-    return _forecast(known, known.coefficients, known.of_rain, features, variant, rain)
+    mu = _forecast(known, known.coefficients, features, variant)
+    rained = (variant == RAIN_TABLE)[..., None]
+    if rain is None or not rained.any():
+        return mu
+    wet = np.zeros(mu.shape)
+    for column in range(len(RAIN)):  # one after the other: the same sum however many slots are computed
+        wet = wet + rain[..., column, None] * known.of_rain[..., column]
+    return np.where(rained, mu + wet, mu)
 
 
-def forecast_change(known: Learned, features: Array, variant: Array, rain: Array | None = None) -> Array:
+def forecast_change(known: Learned, features: Array, variant: Array) -> Array:
     """Forecast of the change of the level until the end of each horizon: slots × rows × horizons, in s; NaN where there is none."""
-    return _forecast(known, known.level_coefficients, known.level_of_rain, features, variant, rain)
+    return _forecast(known, known.level_coefficients, features, variant)
 
 
-def _forecast(known: Learned, coefficients: Array, of_rain: Array, features: Array, variant: Array, rain: Array | None) -> Array:
+def _forecast(known: Learned, coefficients: Array, features: Array, variant: Array) -> Array:
     chosen = coefficients[np.arange(features.shape[1]), variant]
     mu: Array = np.einsum("srf,srhf->srh", features, chosen)
-    rained = (variant == RAIN_TABLE)[..., None]
-    if rain is not None and rained.any():
-        wet = np.zeros(mu.shape)
-        for column in range(len(RAIN)):  # one after the other: the same sum however many slots are computed
-            wet = wet + rain[..., column, None] * of_rain[..., column]
-        mu = np.where(rained, mu + wet, mu)
     return np.where(np.isfinite(known.scale_m)[:, None], mu, np.nan)
 
 

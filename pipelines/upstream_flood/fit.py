@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.linkage.grid import VALUE, Grid, Key
+from pipelines.upstream_flood import rain
 from pipelines.upstream_flood.evidence import FEATURES, LEAST_SPREAD, USED, VARIANTS, Evidence, evidence
 from pipelines.upstream_flood.model import HORIZONS_H, RAIN, RAIN_TABLE, SPREAD, TABLES, WITH_RAIN
 from pipelines.upstream_flood.network import Network, network
@@ -30,7 +31,6 @@ __all__ = ["Examples", "FitError", "How", "Sky", "examples", "fit", "prepared", 
 
 Array = NDArray[Any]
 
-HOUR, RAIN_REACH = timedelta(hours=1), timedelta(hours=36)
 EVERY, BRIDGE = timedelta(minutes=10), timedelta(minutes=400)
 Fitted = tuple[Array, Array]
 """Pooled coefficients (features × 2) and those of each gauge (rows × features × 2), of rise and change."""
@@ -78,8 +78,8 @@ class Sky:
 
     def past(self, begin: datetime, end: datetime) -> Grid:
         """The hours that end from so long before ``begin`` as rain is looked back at."""
-        grid = Grid(self.feed, value="rain_mm", every=HOUR, bridge=timedelta(0))
-        grid.add(self.rain.filter(pl.col("observed_at").is_between(begin - RAIN_REACH, end)))
+        grid = Grid(self.feed, value="rain_mm", every=rain.EVERY, bridge=timedelta(0))
+        grid.add(self.rain.filter(pl.col("observed_at").is_between(begin - rain.REACH, end)))
         return grid
 
 

@@ -83,9 +83,9 @@ def _part(past: Grid, ground: Network, slots: range, rows: NDArray[np.int64], ho
     spoke = (past.slots.window("kind", slots.start, slots.stop) == VALUE)[:, rows] & seen.fresh[seen.of][:, rows]
     at, nth = np.nonzero(spoke)
     row, when = rows[nth], seen.of[at]
-    mu = forecast_rise(ground.learned, seen.features, seen.variant, seen.rain)[when, row]
+    mu = forecast_rise(ground.learned, seen.features, seen.variant)[when, row]
     level = seen.level_m[when, row]
-    change = forecast_change(ground.learned, seen.features, seen.variant, seen.rain)[when, row]
+    change = forecast_change(ground.learned, seen.features, seen.variant)[when, row]
     told = {"highest": mu, "then": change}
     ahead = {
         f"{name}_{each}h_m": level + found[:, HORIZONS_H.index(each)] * ground.learned.scale_m[row]

@@ -1,6 +1,7 @@
 """Upstream flood: towns along one river tell each other early that the water rises."""
 
 from pipelines.linkage import Derive, as_of, hours, past
+from pipelines.upstream_flood import rain
 from pipelines.upstream_flood.bulletins import BULLETIN_FEED, STATUS
 from pipelines.upstream_flood.rule import EVERY, FloodRule
 
@@ -13,7 +14,7 @@ upstream_flood = Derive(
     for_each="river.gauge.v1",
     given=dict(
         levels=past("river.level.v1", value="level_m", reach=hours(48), every=EVERY),
-        rain=past("weather.rain.v1", value="rain_mm", reach=hours(36), every=hours(1), read="all"),
+        rain=past("weather.rain.v1", value="rain_mm", reach=rain.REACH, every=rain.EVERY, read="all"),
         gauges=as_of("river.gauge.v1", read="all"),
         model=as_of("river.flood-model.v1", read="all"),
         stations=as_of("weather.station.v1", read="all"),

@@ -42,7 +42,6 @@ class Learned:
     """The same of the change until its end; NaN where it was not fitted."""
     of_rain: Array
     """rows × horizons × columns of rain: what the table with rain has beyond the features."""
-    level_of_rain: Array
     richest: Array
     """rows: index of the richest table that was learned."""
     keeps_rising: Array
@@ -122,7 +121,6 @@ def learned(keys: Sequence[Key], models: Mapping[Key, Record], features: Sequenc
         coefficients=coefficients[..., : len(features)].copy(),
         level_coefficients=level_coefficients[..., : len(features)].copy(),
         of_rain=coefficients[:, RAIN_TABLE, :, len(features) :].copy(),
-        level_of_rain=level_coefficients[:, RAIN_TABLE, :, len(features) :].copy(),
         richest=np.array(count, np.int64) - 1,
         keeps_rising=np.array([keeps[key[0], entry["group"]] if entry else np.nan for key, entry in zip(keys, found, strict=True)]),
         group=np.array([groups[key[0], entry["group"]] if entry else 0 for key, entry in zip(keys, found, strict=True)], np.int64),

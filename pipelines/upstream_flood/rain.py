@@ -7,6 +7,7 @@ not dry. Where none is known in a span, it rained as in the next longer one. Onl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ Array = NDArray[Any]
 
 SPANS_H = (1, 3, 6, 24)
 """Rain is summed over the last so many hours that had ended."""
+EVERY, REACH = timedelta(hours=1), timedelta(hours=36)
+"""Width of a slot of rain, and how far back it is held: the longest span, the quiet hours, and what of an hour has passed."""
 SCALE_MM = 50.0
 """Sums are measured in this, which is a wet day; and clipped at three of it."""
 MOST = 3.0

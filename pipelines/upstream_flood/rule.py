@@ -189,8 +189,8 @@ class FloodRule(Telling):
             [(taken + minutes * 60_000) // past.every_ms + 1 for minutes in LIMITS_MIN]
             + [words + minutes * 60_000 // past.every_ms + 1 for minutes in (HEARTBEAT_STALE_MIN, HEARTBEAT_SILENT_MIN)]
         )
-        ahead = [*falls[falls > slot].tolist(), *wakes(ground, past, slot)]
-        return min(ahead, default=slot + 2**20)
+        ahead = falls[falls > slot]
+        return min([int(ahead.min(initial=slot + 2**20)), *wakes(ground, past, slot)])
 
     def ends(self, weighed: Sliding, slot: int, row: Array, subject: Array) -> Array:
         """When six quiet hours will have passed: a notice ends by time alone only then."""

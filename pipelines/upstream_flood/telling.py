@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -201,7 +201,7 @@ def _because(grounds: Callable[[int], Network], past: Grid, seen: Evidence, each
     heaviest = sorted((name for name in weights if round(weights[name], 2)), key=lambda name: (-abs(weights[name]), name))[:MOST_WEIGHED]
     return {
         "ranges": [
-            _range(sorted(ground.keys[other][1] for other in inputs), end_ms),
+            _range(LEVEL_FEED, (ground.keys[other][1] for other in inputs), end_ms, REST_ON),
             *_rain_range(held, past, row, end_ms),
             *_bulletins([ground, grounds(each.slot - 1)], row, end_ms),
         ],
@@ -210,8 +210,8 @@ def _because(grounds: Callable[[int], Network], past: Grid, seen: Evidence, each
     }
 
 
-def _range(keys: list[str], end_ms: int) -> dict[str, Any]:
-    return {"feed": LEVEL_FEED, "keys": keys, "from_time": instant(end_ms) - REST_ON, "to_time": instant(end_ms)}
+def _range(feed: str, keys: Iterable[str], end_ms: int, rest_on: timedelta) -> dict[str, Any]:
+    return {"feed": feed, "keys": sorted(keys), "from_time": instant(end_ms) - rest_on, "to_time": instant(end_ms)}
 
 
 def _bulletins(held: Sequence[Network], row: int, end_ms: int) -> Iterator[dict[str, Any]]:
@@ -219,11 +219,12 @@ def _bulletins(held: Sequence[Network], row: int, end_ms: int) -> Iterator[dict[
 
     They reach back to the oldest that these rest on, and as far as any notice rests on readings.
     """
-    areas = {each.beside.area[row] for each in held if each.beside is not None} - {None}
+    official = [each.beside for each in held if each.beside is not None]
+    areas = {area for each in official if (area := each.area[row]) is not None}
     if areas:
-        every = _range(sorted(filter(None, areas)), end_ms)
-        oldest = min(int(each.beside.since_ms[row]) for each in held if each.beside is not None)
-        yield every | {"feed": BULLETIN_FEED, "from_time": min(every["from_time"], instant(min(oldest, end_ms)))}
+        every = _range(BULLETIN_FEED, areas, end_ms, REST_ON)
+        oldest = min(int(each.since_ms[row]) for each in official)
+        yield every | {"from_time": min(every["from_time"], instant(min(oldest, end_ms)))}
 
 
 def _rain_range(held: Sequence[Network], past: Grid, row: int, end_ms: int) -> Iterator[dict[str, Any]]:
@@ -231,7 +232,7 @@ def _rain_range(held: Sequence[Network], past: Grid, row: int, end_ms: int) -> I
     first_ms = end_ms - milliseconds(RAIN_REST_ON)
     stations = {network.stations[each][1] for network in held for each in heard(network, past, row, first_ms, end_ms)}
     if stations:
-        yield {"feed": RAIN_FEED, "keys": sorted(stations), "from_time": instant(first_ms), "to_time": instant(end_ms)}
+        yield _range(RAIN_FEED, stations, end_ms, RAIN_REST_ON)
 
 
 def _weighed(ground: Network, past: Grid, seen: Evidence, slot: int, row: int, name: str, weight_m: float) -> dict[str, Any]:
@@ -265,7 +266,7 @@ def _about_gauge(rule: Telling, ground: Network, each: Episode) -> dict[str, Any
     state = "cleared" if each.ended_ms is not None else rule.subjects[each.subject]
     ja, en = own_state(ground.records[each.row] or {}, state, rule.subjects[each.subject])
     time_ms = each.onset_ms if each.ended_ms is None else each.ended_ms
-    because = {"ranges": [_range([ground.keys[each.row][1]], time_ms)], "weighed_most": [], "variant": ""}
+    because = {"ranges": [_range(LEVEL_FEED, [ground.keys[each.row][1]], time_ms, REST_ON)], "weighed_most": [], "variant": ""}
     return _NOTHING | {"state": state, "time": instant(time_ms), "headline_ja": ja, "headline_en": en, "because": because}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Producer
 
 from connectors.kafka import ClusterError, KafkaSettings
 from connectors.kafka_writer import Writer
@@ -150,6 +152,35 @@ def test_who_is_closed_leaves_no_threads_behind_though_somebody_still_holds_it(c
         each.close()
     while client_threads() > before:
         time.sleep(0.01)
+
+
+def test_what_a_purge_has_missed_is_purged_again() -> None:
+    """A purge passes over what is on its way from one broker to another, and the client waits for ever for what is left."""
+    publisher = Publisher(KafkaSettings(brokers="127.0.0.1:1"))  # nobody is there
+    missing = Missing(publisher._producer)
+    publisher._producer = missing  # type: ignore[assignment]
+    with suppress(LostError):
+        publisher.send(records("levels", range(1))[0])
+    publisher.close()
+    assert missing.purges > 1
+
+
+class Missing:
+    """A producer whose first purge misses all."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer, self.purges = producer, 0
+
+    def purge(self) -> None:
+        self.purges += 1
+        if self.purges > 1:
+            self._producer.purge()
+
+    def __len__(self) -> int:
+        return len(self._producer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
 
 
 def client_threads() -> int:

@@ -40,11 +40,14 @@ def killed(trial: Trial, kinds: list[str], g: random.Random) -> Counter[str]:
     for at, kind in enumerate(kinds):
         with trial.worker(fault=None if kind == OUTSIDE else kind) as worker:
             until = time.monotonic() + (g.uniform(0.3, 4.0) if kind == OUTSIDE else WITHIN_S)
-            share = trial.left // (len(kinds) - at)
-            trial.publish(share // 3)  # while nobody runs; the rest little by little
+            share = trial.left // (len(kinds) + 1 - at)
+            trial.publish(share // 3)  # while nobody runs; the rest little by little, from when it works, however slowly
+            more = share - share // 3
             while worker.code is None and time.monotonic() < until:
-                trial.publish(1 if share > 2 else 0)
-                time.sleep(0.05)
+                if worker.works:
+                    trial.publish(1)
+                    more -= 1
+                time.sleep(0.05 if more > 0 else 1.0)
             if kind == OUTSIDE:
                 worker.kill()
             assert worker.code == -signal.SIGKILL, f"{kind}: {worker.code}\n{worker.said()}"
