@@ -31,7 +31,8 @@ class Script:
 
     ``logs`` and ``other``: feed → frame in order of arrival. ``silent``: what must stand said about keys that gave nothing,
     as (subject, state), computed record by record without the engine; ``own`` the states that are
-    said of silence; ``states`` all that scripts together must bring about, or they test too little.
+    said of silence; ``states`` all that scripts together must bring about, or they test too little;
+    ``passing`` those of them that are not said where much arrives at once.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Script:
     silent: frozenset[tuple[str, str]]
     own: frozenset[str]
     states: frozenset[str]
+    passing: frozenset[str] = frozenset()
     dead: int
     late: int
 

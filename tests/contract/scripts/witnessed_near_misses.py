@@ -43,6 +43,7 @@ def make(seed: int, end: int | None = None) -> Script:
         silent=frozenset((name, "alone") for name in _alone([each for each in happened if not _late(each) and not _unreadable(each)])),
         own=frozenset({"alone"}),
         states=frozenset({"paired", "alone", "withdrawn"}),
+        passing=frozenset({"withdrawn"}),
         dead=sum(map(_unreadable, records)),
         late=sum(_late(each) and not _unreadable(each) for each in records),
     )
