@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka import KafkaSettings
 
-WITHIN_S = 60
+WITHIN_S = 180
 
 
 class Lying(NamedTuple):

@@ -43,7 +43,7 @@ __all__ = [
     "worker",
 ]
 
-DONE_WITHIN_S = 60
+DONE_WITHIN_S = 180
 
 Message = tuple[str, int, str | None, bytes | None, int]
 """Feed, partition, key, value, and when it arrived (ms since 1970)."""
