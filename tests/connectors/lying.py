@@ -24,8 +24,8 @@ class Lying(NamedTuple):
 
 
 def made(cluster: KafkaSettings, *topics: str, partitions: int = 1, **config: str) -> None:
-    """Topics with settings; in their names an underscore stands for a dot."""
-    settings = {name.replace("_", "."): value for name, value in config.items()}
+    """Topics that keep all records, however old, with settings; in their names an underscore stands for a dot."""
+    settings = {"retention.ms": "-1"} | {name.replace("_", "."): value for name, value in config.items()}
     admin = AdminClient(cluster.client())
     for done in admin.create_topics([NewTopic(each, partitions, 1, config=settings) for each in topics]).values():
         done.result(60)

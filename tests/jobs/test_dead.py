@@ -145,7 +145,7 @@ def test_live_it_arrives_now(live: KafkaSettings) -> None:
 
 def test_facts_are_said_by_their_linkage_alone(drill: KafkaSettings, capsys: pytest.CaptureFixture[str]) -> None:
     admin = AdminClient(drill.client())
-    for done in admin.create_topics([NewTopic(drill.topic(NOTICES, "dead"), 1, 1)]).values():
+    for done in admin.create_topics([NewTopic(drill.topic(NOTICES, "dead"), 1, 1, config={"retention.ms": "-1"})]).values():
         done.result(60)
     while drill.topic(NOTICES, "dead") not in admin.list_topics(timeout=60).topics:  # the broker tells of it a little later
         time.sleep(0.05)
