@@ -37,17 +37,18 @@ def planned(g: random.Random, count: int) -> list[str]:
 def killed(trial: Trial, kinds: list[str], g: random.Random) -> Counter[str]:
     """Starts a worker and kills it, once for each kind, while more and more is published; tells where each died."""
     died: Counter[str] = Counter()
+    trial.publish(trial.left // 20)  # from here on there is something to say
     for at, kind in enumerate(kinds):
+        share = trial.left // (len(kinds) + 1 - at)
+        trial.publish(share // 3)  # while nobody runs; the rest little by little while it works, and more where that is not enough
+        more = share - share // 3
         with trial.worker(fault=None if kind == OUTSIDE else kind) as worker:
             until = time.monotonic() + (g.uniform(0.3, 4.0) if kind == OUTSIDE else WITHIN_S)
-            share = trial.left // (len(kinds) + 1 - at)
-            trial.publish(share // 3)  # while nobody runs; the rest little by little, from when it works, however slowly
-            more = share - share // 3
             while worker.code is None and time.monotonic() < until:
                 if worker.works:
                     trial.publish(1)
                     more -= 1
-                time.sleep(0.05 if more > 0 else 1.0)
+                time.sleep(0.05 if more > 0 else 0.2)
             if kind == OUTSIDE:
                 worker.kill()
             assert worker.code == -signal.SIGKILL, f"{kind}: {worker.code}\n{worker.said()}"
