@@ -26,7 +26,7 @@ from infra.maven import MavenError, once
 __all__ = ["Broker", "BrokerError", "BrokerSettings", "free_port"]
 
 HERE = Path(__file__).parent
-READY_WITHIN_S = 120
+READY_WITHIN_S = 300
 STOPPED_WITHIN_S = 30
 
 

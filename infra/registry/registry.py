@@ -25,7 +25,7 @@ from infra.maven import MavenError, once
 __all__ = ["Registry", "RegistryServerError", "RegistrySettings", "java_21"]
 
 HERE = Path(__file__).parent
-READY_WITHIN_S = 120
+READY_WITHIN_S = 300
 STOPPED_WITHIN_S = 30
 
 

@@ -73,7 +73,7 @@ def make(seed: int, end: int | None = None) -> Script:
         ),
         own=frozenset({"stale", "no_reading", "no_threshold"}),
         states=frozenset({"raised", "updated", "cleared", "withdrawn", "stale", "no_reading", "no_threshold"}),
-        passing=frozenset({"raised", "withdrawn"}),
+        passing=frozenset({"raised", "updated", "withdrawn"}),
         dead=sum(map(_unreadable, [*readings, *rain])),
         late=sum(_late(each) and not _unreadable(each) for each in [*readings, *rain]),
     )  # fmt: skip
