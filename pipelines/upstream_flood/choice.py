@@ -231,10 +231,10 @@ class Trial:
 
     def _told(self, rows: Sequence[tuple[str, str, int, int | None]], arrivals: Array, rained: Mapping[int, int]) -> pl.DataFrame:
         """Each notice as it was raised and as it was cleared, said when the first readings of that slot had come, and the rain."""
+        hour = milliseconds(rain.EVERY)
 
         def said(slot: int) -> datetime:
             nth = int(np.searchsorted(arrivals, (slot - 1) * self._past.every_ms, side="right"))
-            hour = milliseconds(rain.EVERY)
             hour_ms = slot * self._past.every_ms // hour * hour
             return instant(max(int(arrivals[min(nth, len(arrivals) - 1)]), rained.get(hour_ms, 0)))
 

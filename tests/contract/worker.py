@@ -198,14 +198,14 @@ def settled(cluster: KafkaSettings, linkage: Linkage, until: Mapping[Place, int]
         cluster.client(group_id=cluster.topic(f"tsunagu.{linkage.name}"), enable_auto_commit=False, isolation_level="read_committed")
     )
     topic, name = cluster.topic(lead(linkage)), lead(linkage)
-    partitions = [partition for feed_name, partition in until if feed_name == name]
-    waited, behind, stood = time.monotonic() + within_s, partitions, None
+    asked = [TopicPartition(topic, partition) for feed_name, partition in until if feed_name == name]
+    waited, behind, stood = time.monotonic() + within_s, asked, None
     try:
         while behind:
-            behind, told = [], []
+            behind, told = [], asked
             with suppress(KafkaException):  # a broker that is overtaxed may give its groups up for a moment
-                told = group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=60)
-            for each in told or [TopicPartition(topic, partition) for partition in partitions]:
+                told = group.committed(asked, timeout=60)
+            for each in told:
                 read = _read(each.metadata)
                 others = [(n, p) for (n, p) in until if n != name and (linkage.whole(n) or p == each.partition)]
                 there = all(n in read and p < len(read[n]) and (read[n][p] or 0) >= until[n, p] for n, p in others)

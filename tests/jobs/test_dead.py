@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import KafkaSettings, partition_of
 from connectors.wire import decode, encode
@@ -17,7 +17,7 @@ from jobs import letters, topics
 from jobs.cli import main
 from schemas import feed
 from schemas.versions import id_of
-from tests.connectors.lying import lies_in
+from tests.connectors.lying import lies_in, made
 from tests.live_page import same, shown
 
 LEVELS, NOTICES = "river.level.v1", "river.flood-notice.v1"
@@ -144,9 +144,8 @@ def test_live_it_arrives_now(live: KafkaSettings) -> None:
 
 
 def test_facts_are_said_by_their_linkage_alone(drill: KafkaSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    made(drill, drill.topic(NOTICES, "dead"))
     admin = AdminClient(drill.client())
-    for done in admin.create_topics([NewTopic(drill.topic(NOTICES, "dead"), 1, 1, config={"retention.ms": "-1"})]).values():
-        done.result(60)
     while drill.topic(NOTICES, "dead") not in admin.list_topics(timeout=60).topics:  # the broker tells of it a little later
         time.sleep(0.05)
     letter(drill, 3, b"\0\0\0\0\x07", of=NOTICES)
